@@ -1,0 +1,129 @@
+//! The waiting room before the first stage: one lane per host, admitted in turn.
+//!
+//! Items come in faster than a slow host answers. If they all stood in one queue, the items of one slow host
+//! would fill every pool and the others would wait behind them. So each lane may have only so many items in
+//! the line, and the rest wait here. The room keeps what waits in memory: it holds no more than the ledger,
+//! which must know every item anyway. Per-host pacing itself is not done here but at the host's gate.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::ledger::Ticket;
+use crate::runner::Admitted;
+use crate::watch::Stop;
+
+/// What the engine must know of an item.
+pub trait Item: Send + Sync + 'static {
+    /// The name of what is shared and can be slow: for us, the host that is asked.
+    type Lane: Clone + Eq + Hash + Send + Sync + 'static;
+
+    /// The lane of this item.
+    fn lane(&self) -> Self::Lane;
+
+    /// The span under which the item is worked on.
+    fn span(&self) -> tracing::Span {
+        tracing::Span::none()
+    }
+}
+
+/// How many items of one lane may be in the line at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneLimit(pub usize);
+
+impl Default for LaneLimit {
+    fn default() -> Self {
+        Self(16)
+    }
+}
+
+/// An item on its way, with its place in its lane: dropping it frees the place.
+#[derive(Debug)]
+pub(crate) struct Parcel<I> {
+    pub(crate) ticket: Ticket,
+    pub(crate) item: I,
+    pub(crate) span: tracing::Span,
+    /// Held, not read: it frees the lane's place when the parcel ends.
+    pub(crate) _place: Place,
+}
+
+/// A place in a lane. Freed when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    taken: Arc<AtomicUsize>,
+    freed: Arc<Notify>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+        self.freed.notify_one();
+    }
+}
+
+struct Lane<I> {
+    waiting: VecDeque<Admitted<I>>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl<I> Lane<I> {
+    fn is_ready(&self, limit: usize) -> bool {
+        !self.waiting.is_empty() && self.taken.load(Ordering::Acquire) < limit
+    }
+}
+
+/// Runs the waiting room until the input closes and nothing waits.
+///
+/// After an order to stop the limits no longer count: everything goes through at once, untouched.
+pub(crate) async fn waiting_room<I: Item>(
+    mut input: mpsc::Receiver<Admitted<I>>,
+    output: mpsc::Sender<Parcel<I>>,
+    limit: LaneLimit,
+    stop: Stop,
+) {
+    let freed = Arc::new(Notify::new());
+    let mut lanes: HashMap<I::Lane, usize> = HashMap::new();
+    let mut queues: Vec<Lane<I>> = Vec::new();
+    let mut turn = 0;
+    let mut waiting = 0;
+    let mut open = true;
+
+    while open || waiting > 0 {
+        let limit_now = if stop.is_ordered() { usize::MAX } else { limit.0.max(1) };
+        let ready = (0..queues.len())
+            .map(|step| (turn + step) % queues.len())
+            .find(|&lane| queues[lane].is_ready(limit_now));
+
+        tokio::select! {
+            biased;
+            admitted = input.recv(), if open => match admitted {
+                None => open = false,
+                Some(admitted) => {
+                    let lane = *lanes.entry(admitted.item.lane()).or_insert_with(|| {
+                        queues.push(Lane { waiting: VecDeque::new(), taken: Arc::default() });
+                        queues.len() - 1
+                    });
+                    queues[lane].waiting.push_back(admitted);
+                    waiting += 1;
+                }
+            },
+            permit = output.reserve(), if ready.is_some() => {
+                let Ok(permit) = permit else { return };
+                let index = ready.expect("the branch runs only when a lane is ready");
+                let lane = &mut queues[index];
+                let Admitted { ticket, item } = lane.waiting.pop_front().expect("a ready lane holds an item");
+                lane.taken.fetch_add(1, Ordering::AcqRel);
+                let place = Place { taken: Arc::clone(&lane.taken), freed: Arc::clone(&freed) };
+                let span = item.span();
+                permit.send(Parcel { ticket, item, span, _place: place });
+                waiting -= 1;
+                turn = index + 1;
+            }
+            () = freed.notified() => {}
+            () = stop.ordered(), if limit_now != usize::MAX => {}
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Subject and dossier: what is examined once, and all that is known of it so far.
+
+use std::sync::Arc;
+
+use provenance_engine::{Item, Outcome};
+
+use crate::digest_finding::DigestFinding;
+use crate::evidence::Trail;
+use crate::name::{ImageReference, InvalidReference};
+use crate::sighting::{Running, Sighting};
+
+/// Whose credentials a registry is asked with. Answers got with one scope's are never given to another's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CredentialScope(Arc<str>);
+
+impl Default for CredentialScope {
+    /// The collector's own.
+    fn default() -> Self {
+        Self("collector".into())
+    }
+}
+
+/// What is examined once, however many workloads run it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The image, taken apart; or why that was not possible.
+    pub reference: Result<ImageReference, InvalidReference>,
+    /// What runs.
+    pub running: Running,
+    /// Whose credentials it is asked for with.
+    pub scope: CredentialScope,
+}
+
+impl Subject {
+    /// The subject of a sighting.
+    pub fn of(sighting: &Sighting) -> Self {
+        Self {
+            reference: sighting.image.reference.clone(),
+            running: sighting.running.clone(),
+            scope: sighting.scope.clone(),
+        }
+    }
+}
+
+/// The work item of one subject: a slot for every stage, and the evidence. It can be reported at any moment.
+#[derive(Debug, Clone)]
+pub struct Dossier {
+    /// What is examined.
+    pub subject: Subject,
+    /// What the digest stage has to say.
+    pub digest: Outcome<DigestFinding>,
+    /// The places asked so far.
+    pub trail: Trail,
+}
+
+impl Dossier {
+    /// A dossier in which nothing was asked yet.
+    pub fn new(subject: Subject) -> Self {
+        Self { subject, digest: Outcome::NotReached, trail: Trail::default() }
+    }
+}
+
+impl Item for Dossier {
+    type Lane = Arc<str>;
+
+    /// The registry's name: one slow registry must not hold up the others.
+    fn lane(&self) -> Arc<str> {
+        self.subject.reference.as_ref().map_or_else(|_| "".into(), |reference| reference.registry.as_str().into())
+    }
+
+    fn span(&self) -> tracing::Span {
+        match &self.subject.reference {
+            Ok(reference) => tracing::info_span!("dossier", image = %reference),
+            Err(invalid) => tracing::info_span!("dossier", image = %invalid.written),
+        }
+    }
+}

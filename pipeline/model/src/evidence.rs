@@ -1,0 +1,36 @@
+//! Evidence: which places were asked for one subject, and what each answered.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One question to one place, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// The stage that asked.
+    pub stage: String,
+    /// What was asked, so that it can be asked again: method and URL.
+    pub place: String,
+    /// What came back: the status with the digest or error code, or why nothing did.
+    pub answer: String,
+}
+
+/// The evidence of one dossier, kept while its stages ask. It outlives a stage that is cut off.
+#[derive(Debug, Clone, Default)]
+pub struct Trail(Arc<Mutex<Vec<Asked>>>);
+
+impl Trail {
+    /// Notes one question and its answer.
+    pub fn note(&self, stage: &str, place: impl Into<String>, answer: impl Into<String>) {
+        let asked = Asked { stage: stage.to_owned(), place: place.into(), answer: answer.into() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+    }
+
+    /// All that one stage noted, in order.
+    pub fn of(&self, stage: &str) -> Vec<Asked> {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.iter().filter(|asked| asked.stage == stage).cloned().collect()
+    }
+}

@@ -1,0 +1,20 @@
+//! The model: what is seen, what is examined, what is found, and the report made of it. No I/O.
+//!
+//! Words: a [`Sighting`] is one container of one pod; a [`Subject`] is what is examined once for all the
+//! sightings it has; a [`Dossier`] is the work item of one subject, with a slot for every stage; the
+//! [`report::Report`] has a row for every namespace, workload, image and running digest.
+
+pub mod digest_finding;
+pub mod dossier;
+pub mod evidence;
+pub mod name;
+pub mod report;
+pub mod rows;
+pub mod sighting;
+
+pub use digest_finding::{DigestFinding, DriftState};
+pub use dossier::{CredentialScope, Dossier, Subject};
+pub use evidence::{Asked, Trail};
+pub use name::{Digest, Image, ImageReference, InvalidReference, Platform, Registry, Repository, Tag};
+pub use rows::RowBook;
+pub use sighting::{ContainerKind, Running, Sighting, Workload};

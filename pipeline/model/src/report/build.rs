@@ -1,0 +1,192 @@
+//! Makes the report of what was seen and what was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use provenance_engine::{FailureKind, Outcome};
+
+use super::discovery::Discovery;
+use super::types::{
+    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, OutcomeWord, Reason, ReferenceRecord, RegistryUse,
+    Report, Run, StageRecord, Stages, Summary, WorkloadRecord,
+};
+use crate::digest_finding::{DigestFinding, DriftState};
+use crate::dossier::Dossier;
+use crate::name::Digest;
+use crate::rows::{Row, RowBook, RowKey};
+use crate::sighting::{Running, Workload};
+
+/// What is known at the end of a run besides rows and dossiers.
+#[derive(Debug, Clone)]
+pub struct Closing {
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// The collector's version.
+    pub version: String,
+    /// The cluster's name, as configured.
+    pub cluster_name: Option<String>,
+    /// How discovery went.
+    pub discovery: Discovery,
+    /// Why the run was cut short, if it was.
+    pub cut_short: Option<String>,
+    /// What was asked of each registry host.
+    pub registries: Vec<RegistryUse>,
+}
+
+/// Makes the report. `dossiers` are by ticket.
+///
+/// # Panics
+///
+/// When a row's ticket is not of these dossiers, which the ledger excludes.
+pub fn build(rows: &RowBook, dossiers: &[Dossier], closing: Closing) -> Report {
+    let images: Vec<_> = rows.iter().map(|(key, row)| record(key, row, &dossiers[row.ticket.index()])).collect();
+    let summary = summarise(&images);
+    let run = run(rows, dossiers.len(), &summary, &closing);
+
+    let mut namespaces: BTreeSet<_> = closing.discovery.namespaces.into_iter().collect();
+    namespaces.extend(images.iter().map(|row| row.namespace.clone()).filter(|namespace| !namespace.is_empty()));
+    let metadata = Metadata {
+        generated_at: closing.ended_at,
+        collector_version: closing.version,
+        cluster_name: closing.cluster_name,
+        namespaces_scanned: namespaces.into_iter().collect(),
+    };
+    Report { metadata, images, helm_releases: Vec::new(), summary, run: Some(run) }
+}
+
+fn run(rows: &RowBook, subjects: usize, summary: &Summary, closing: &Closing) -> Run {
+    let mut problems = closing.discovery.problems.clone();
+    problems.sort();
+    problems.dedup();
+    let mut partial_reasons: Vec<_> = closing.cut_short.iter().cloned().collect();
+    let not_reached = summary.not_reached_images.unwrap_or_default();
+    if not_reached > 0 {
+        partial_reasons.push(format!("{not_reached} of {} rows were not examined to the end", summary.total_images));
+    }
+    partial_reasons.extend(problems.iter().filter(|problem| problem.rows_missing).map(|p| p.message.clone()));
+
+    let mut registries = closing.registries.clone();
+    registries.sort_by(|a, b| a.host.cmp(&b.host));
+    Run {
+        started_at: closing.started_at,
+        duration_seconds: closing.ended_at.duration_since(closing.started_at).as_secs_f64(),
+        partial: !partial_reasons.is_empty(),
+        partial_reasons,
+        sightings: rows.sightings(),
+        subjects,
+        registries,
+        problems,
+    }
+}
+
+fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
+    let finding = dossier.digest.found();
+    let running = key.running.manifest();
+    let digest = running.or_else(|| finding.and_then(|finding| finding.digest.as_ref()));
+    let containers: Vec<_> =
+        row.containers.iter().map(|(kind, name)| ContainerRecord { name: name.to_string(), kind: *kind }).collect();
+    ImageRecord {
+        image: row.image.written.clone(),
+        digest: digest.map(Digest::to_string),
+        namespace: key.namespace.to_string(),
+        workload: workload(&key.workload),
+        signature: None,
+        sbom: None,
+        provenance: None,
+        update: None,
+        reference: row.image.reference.as_ref().ok().map(|reference| ReferenceRecord {
+            registry: reference.registry.to_string(),
+            repository: reference.repository.to_string(),
+            tag: reference.tag.as_ref().map(ToString::to_string),
+            digest: reference.digest.as_ref().map(ToString::to_string),
+        }),
+        containers: some_unless_empty(containers),
+        pods: (row.pods > 0).then_some(row.pods),
+        owners: some_unless_empty(row.owners.iter().map(workload).collect()),
+        drift: drift(&dossier.digest, &key.running),
+        platform: finding.and_then(|finding| finding.platform.as_ref()).map(ToString::to_string),
+        platforms: finding
+            .map(|finding| finding.platforms.iter().map(ToString::to_string).collect())
+            .and_then(some_unless_empty),
+        media_type: finding.and_then(|finding| finding.media_type.clone()),
+        stages: Some(Stages { digest: Some(stage_record("digest", &dossier.digest, dossier)) }),
+    }
+}
+
+fn workload(workload: &Workload) -> WorkloadRecord {
+    WorkloadRecord { kind: workload.kind.to_string(), name: workload.name.to_string() }
+}
+
+fn some_unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// A tag that is gone while nothing runs is an absence, and still worth its word.
+fn drift(outcome: &Outcome<DigestFinding>, running: &Running) -> Option<Drift> {
+    let (state, tag_digest) = match outcome {
+        Outcome::Found(finding) => (finding.state, finding.tag_digest.as_ref().map(ToString::to_string)),
+        Outcome::Absent => (DriftState::TagGone, None),
+        Outcome::Failed(_) | Outcome::Skipped(_) | Outcome::NotReached => return None,
+    };
+    let (running_digest, running_image_id) = match running {
+        Running::Manifest(digest) => (Some(digest.to_string()), None),
+        Running::ImageId(id) => (None, Some(id.to_string())),
+        Running::Unknown => (None, None),
+    };
+    Some(Drift { state, tag_digest, running_digest, running_image_id })
+}
+
+fn stage_record<T>(stage: &str, outcome: &Outcome<T>, dossier: &Dossier) -> StageRecord {
+    let (word, reason) = match outcome {
+        Outcome::Found(_) => (OutcomeWord::Found, None),
+        Outcome::Absent => (OutcomeWord::Absent, None),
+        Outcome::Failed(failure) => {
+            (OutcomeWord::Failed, Some(Reason { kind: Some(failure.kind), message: failure.message.clone() }))
+        }
+        Outcome::Skipped(why) => (OutcomeWord::Skipped, Some(Reason { kind: None, message: why.clone() })),
+        Outcome::NotReached => (OutcomeWord::NotReached, None),
+    };
+    StageRecord { outcome: word, reason, asked: dossier.trail.of(stage) }
+}
+
+/// Counts over rows, as [`Summary`] describes them.
+pub fn summarise(images: &[ImageRecord]) -> Summary {
+    let count = |says: &dyn Fn(&ImageRecord) -> bool| images.iter().filter(|row| says(row)).count();
+    let drift = |state: DriftState| count(&|row| row.drift.as_ref().is_some_and(|drift| drift.state == state));
+    let stage = |word: OutcomeWord| count(&|row| stages(row).any(|(_, stage)| stage.outcome == word));
+    let mut failures: BTreeMap<(&str, FailureKind), usize> = BTreeMap::new();
+    for (name, stage) in images.iter().flat_map(stages) {
+        if let Some(kind) = stage.reason.as_ref().and_then(|reason| reason.kind) {
+            *failures.entry((name, kind)).or_default() += 1;
+        }
+    }
+    Summary {
+        total_images: images.len(),
+        unique_images: images.iter().map(|row| row.image.as_str()).collect::<BTreeSet<_>>().len(),
+        signed_images: count(&|row| row.signature.as_ref().is_some_and(|signature| signature.signed)),
+        verified_images: count(&|row| row.signature.as_ref().is_some_and(|signature| signature.verified)),
+        images_with_sbom: count(&|row| row.sbom.as_ref().is_some_and(|sbom| sbom.has_sbom)),
+        images_with_provenance: count(&|row| row.provenance.as_ref().is_some_and(|found| found.has_provenance)),
+        images_with_updates: count(&|row| row.update.as_ref().is_some_and(|update| update.update_available)),
+        total_helm_releases: 0,
+        helm_releases_with_updates: 0,
+        drifted_images: Some(drift(DriftState::Drifted)),
+        digest_gone_images: Some(drift(DriftState::DigestGone)),
+        tag_gone_images: Some(drift(DriftState::TagGone)),
+        failed_images: Some(stage(OutcomeWord::Failed)),
+        not_reached_images: Some(stage(OutcomeWord::NotReached)),
+        failures: Some(
+            failures
+                .into_iter()
+                .map(|((stage, kind), images)| FailureCount { stage: stage.to_owned(), kind, images })
+                .collect(),
+        ),
+    }
+}
+
+/// The stages a row tells of, by name.
+pub fn stages(row: &ImageRecord) -> impl Iterator<Item = (&'static str, &StageRecord)> {
+    row.stages.iter().flat_map(|stages| stages.digest.iter().map(|stage| ("digest", stage)))
+}

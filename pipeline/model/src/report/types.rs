@@ -1,0 +1,376 @@
+//! The report document. Field names are JSON's, in camel case; optional fields are left out when empty.
+
+use jiff::Timestamp;
+use provenance_engine::FailureKind;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::discovery::DiscoveryProblem;
+use crate::digest_finding::DriftState;
+use crate::evidence::Asked;
+use crate::sighting::ContainerKind;
+
+/// A provenance report: what runs on a cluster, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// When, where and by what the report was made.
+    pub metadata: Metadata,
+    /// One record for every namespace, workload, image and running digest.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub images: Vec<ImageRecord>,
+    /// One record for every Helm release.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub helm_releases: Vec<HelmRelease>,
+    /// Counts over the records.
+    pub summary: Summary,
+    /// How the run went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+}
+
+/// When, where and by what a report was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// When the report was made (RFC 3339, UTC).
+    pub generated_at: Timestamp,
+    /// The version of the collector.
+    pub collector_version: String,
+    /// The cluster's name, as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// The namespaces that were looked into.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub namespaces_scanned: Vec<String>,
+}
+
+/// One row: an image that a workload of a namespace runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageRecord {
+    /// The image as the pod names it.
+    pub image: String,
+    /// The digest of what runs; where nothing runs, of what the tag names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The namespace. Empty for an image that was named by hand.
+    pub namespace: String,
+    /// The top-level workload.
+    pub workload: WorkloadRecord,
+    /// Signature facts, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+    /// SBOM facts, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<Sbom>,
+    /// Provenance facts, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
+    /// Update facts, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
+    /// The image name, taken apart. Absent where it is no valid image name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<ReferenceRecord>,
+    /// The containers of the workload that run this image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<Vec<ContainerRecord>>,
+    /// How many pods run it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<usize>,
+    /// The controllers from the pod up to the workload, the workload last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Vec<WorkloadRecord>>,
+    /// What runs against what the tag names. Absent where that could not be found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// The platform of what runs, such as `linux/amd64`, where the registry's answers tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// The platforms the image is made for, where it is an index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platforms: Option<Vec<String>>,
+    /// The media type of the manifest or index that `digest` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// How each stage fared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
+}
+
+/// A workload by kind and name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkloadRecord {
+    /// The kind, such as `Deployment`.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+}
+
+/// Signature facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Signature {
+    /// Whether a signature is attached.
+    pub signed: bool,
+    /// Whether it was verified.
+    pub verified: bool,
+    /// Why it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// SBOM facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sbom {
+    /// Whether an SBOM is attached.
+    #[serde(rename = "hasSBOM")]
+    pub has_sbom: bool,
+    /// `spdx` or `cyclonedx`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+}
+
+/// Provenance facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    /// Whether a provenance attestation is attached.
+    pub has_provenance: bool,
+    /// Its predicate type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicate_type: Option<String>,
+}
+
+/// Update facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Update {
+    /// The running tag.
+    pub current_tag: String,
+    /// The newest tag of the running major, when newer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_in_major: Option<String>,
+    /// The newest tag of all, when newer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_available: Option<String>,
+    /// Whether there is an update at the level asked for.
+    pub update_available: bool,
+}
+
+/// An image name, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReferenceRecord {
+    /// The registry; Docker Hub is `docker.io`.
+    pub registry: String,
+    /// The repository.
+    pub repository: String,
+    /// The tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The digest the image is pinned to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// One container of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContainerRecord {
+    /// The container's name.
+    pub name: String,
+    /// The list it stands in.
+    #[serde(rename = "type")]
+    pub kind: ContainerKind,
+}
+
+/// What runs against what the tag names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// The comparison.
+    pub state: DriftState,
+    /// What the tag names today. Absent where the registry has no such tag, or none was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag_digest: Option<String>,
+    /// The digest the runtime says it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_digest: Option<String>,
+    /// The image id the runtime gives where it knows no registry digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_image_id: Option<String>,
+}
+
+/// How each stage fared on a row.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stages {
+    /// The digest stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<StageRecord>,
+}
+
+/// How one stage fared on a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageRecord {
+    /// The outcome.
+    pub outcome: OutcomeWord,
+    /// Why, for a stage that failed or was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The places asked, and their answers, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Asked>,
+}
+
+/// The five outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OutcomeWord {
+    /// An answer that says something.
+    Found,
+    /// Every place answered, and nothing is there.
+    Absent,
+    /// It could not be found out.
+    Failed,
+    /// It was not asked, on purpose.
+    Skipped,
+    /// The run ended first.
+    NotReached,
+}
+
+/// Why a stage failed or was skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reason {
+    /// The failure's kind; absent for a stage that was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FailureKind>,
+    /// One line that names the input.
+    pub message: String,
+}
+
+/// A Helm release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HelmRelease {
+    /// The release's name.
+    pub release_name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The chart's name.
+    pub chart: String,
+    /// The chart's version.
+    pub version: String,
+    /// The version of what the chart installs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<String>,
+    /// The release's status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// Counts over a report. Every count of images counts rows, but `uniqueImages` counts image names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Rows.
+    pub total_images: usize,
+    /// Different image names.
+    pub unique_images: usize,
+    /// Rows with a signature.
+    pub signed_images: usize,
+    /// Rows with a verified signature.
+    pub verified_images: usize,
+    /// Rows with an SBOM.
+    #[serde(rename = "imagesWithSBOM")]
+    pub images_with_sbom: usize,
+    /// Rows with provenance.
+    pub images_with_provenance: usize,
+    /// Rows with an update.
+    pub images_with_updates: usize,
+    /// Helm releases.
+    pub total_helm_releases: usize,
+    /// Helm releases with an update.
+    pub helm_releases_with_updates: usize,
+    /// Rows whose tag names something else than what runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drifted_images: Option<usize>,
+    /// Rows whose running digest is no longer in the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest_gone_images: Option<usize>,
+    /// Rows whose tag is no longer in the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag_gone_images: Option<usize>,
+    /// Rows with at least one stage that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_images: Option<usize>,
+    /// Rows with at least one stage that the run did not reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_reached_images: Option<usize>,
+    /// Failures by stage and kind, in rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Vec<FailureCount>>,
+}
+
+/// How many rows failed in one stage for one kind of reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureCount {
+    /// The stage.
+    pub stage: String,
+    /// The kind of reason.
+    pub kind: FailureKind,
+    /// Rows.
+    pub images: usize,
+}
+
+/// How a run went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// When it began (RFC 3339, UTC).
+    pub started_at: Timestamp,
+    /// How long it took, in seconds.
+    pub duration_seconds: f64,
+    /// Whether something is missing: rows that could not be discovered, or stages that were not reached.
+    pub partial: bool,
+    /// Why it is partial, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial_reasons: Vec<String>,
+    /// Containers seen.
+    pub sightings: usize,
+    /// Subjects examined: different references, running digests and credential scopes.
+    pub subjects: usize,
+    /// Requests by registry host, sorted.
+    pub registries: Vec<RegistryUse>,
+    /// What discovery could not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<DiscoveryProblem>,
+}
+
+/// What was asked of one registry host during a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryUse {
+    /// The host, with its port if one was named.
+    pub host: String,
+    /// Requests sent, retries and token requests included.
+    pub requests: u64,
+    /// Of these, retries.
+    pub retries: u64,
+    /// Answers that asked us to slow down.
+    pub throttled: u64,
+    /// Requests that got no answer, or one of the server's own failures.
+    pub failed: u64,
+    /// Bytes of answers read.
+    pub bytes: u64,
+}
+
+/// The older collector writes an empty list as `null`.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::<Vec<T>>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
