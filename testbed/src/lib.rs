@@ -1,1 +1,17 @@
-//! placeholder
+//! The testbed: an OCI registry and a Kubernetes API in process, with latency, faults and a request log to
+//! order. It serves tests, benches and `demo`; nothing of it runs in a collector that examines a cluster.
+//!
+//! It must not flatter: a contract test asks it and real servers the same questions.
+
+pub mod fault;
+pub mod image;
+pub mod kube;
+pub mod log;
+pub mod registry;
+mod server;
+
+pub use fault::{Effect, Fault};
+pub use image::BuiltImage;
+pub use kube::KubeApi;
+pub use log::Logged;
+pub use registry::{Auth, Registry, RegistryOptions};

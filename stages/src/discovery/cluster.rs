@@ -1,0 +1,356 @@
+//! A cluster's sightings: which namespaces are read, and what becomes of those that cannot be.
+//!
+//! Across the cluster in one listing where the account may; else namespace by namespace. Whatever could not
+//! be read is named in the report: a missing row is the one error a reader cannot see.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use provenance_engine::Stop;
+use provenance_model::report::{Discovery, DiscoveryProblem, ProblemReason};
+use provenance_model::{CredentialScope, Sighting, Workload};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::intern::{Interner, uid};
+use super::owners::{Owners, Scope};
+use super::pods::{ObjectMeta, Pod};
+use super::reader::{Detail, ReadError, Reader, chain};
+
+/// Which namespaces are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Namespaces {
+    /// Only these; all where empty.
+    pub include: Vec<String>,
+    /// But not these.
+    pub exclude: Vec<String>,
+}
+
+/// Why there is nothing to report on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    /// No cluster is configured, or its configuration cannot be read.
+    #[error("{0}")]
+    Config(String),
+    /// The cluster's API did not answer, or does not know us.
+    #[error("the Kubernetes API cannot be read: {0}")]
+    Api(String),
+}
+
+/// A client for the cluster: KUBECONFIG or the given file, else the account of the pod we run in, else
+/// `~/.kube/config`.
+///
+/// # Errors
+///
+/// [`DiscoveryError::Config`], naming the file and what is wrong with it.
+pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<kube::Client, DiscoveryError> {
+    // An error only says that a provider is there already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let config = match kubeconfig {
+        Some(path) => {
+            let shown = path.display();
+            let refuse = |why: String| DiscoveryError::Config(format!("kubeconfig {shown}: {why}"));
+            let file = kube::config::Kubeconfig::read_from(&path).map_err(|error| refuse(chain(&error)))?;
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                .await
+                .map_err(|error| refuse(chain(&error)))?
+        }
+        None => kube::Config::infer().await.map_err(|error| {
+            DiscoveryError::Config(format!(
+                "no cluster is configured: run inside one, or set KUBECONFIG or --kubeconfig to a kubeconfig file ({})",
+                chain(&error)
+            ))
+        })?,
+    };
+    kube::Client::try_from(config)
+        .map_err(|error| DiscoveryError::Config(format!("the cluster's configuration cannot be used: {}", chain(&error))))
+}
+
+/// A cluster to read sightings from.
+pub struct ClusterSource {
+    client: kube::Client,
+    namespaces: Namespaces,
+    page_size: usize,
+}
+
+impl ClusterSource {
+    /// Pods in one page.
+    pub const PAGE_SIZE: usize = 500;
+
+    /// A source that reads these namespaces through this client.
+    pub fn new(client: kube::Client, namespaces: Namespaces) -> Self {
+        Self { client, namespaces, page_size: Self::PAGE_SIZE }
+    }
+
+    /// Another page size.
+    #[must_use]
+    pub fn page_size(mut self, pods: usize) -> Self {
+        self.page_size = pods;
+        self
+    }
+
+    /// Sends every sighting into `out` while later pages still load.
+    ///
+    /// # Errors
+    ///
+    /// [`DiscoveryError::Api`] where not even the first page could be read. A listing that fails later is
+    /// not an error but a problem in the [`Discovery`].
+    pub async fn discover(self, out: mpsc::Sender<Sighting>, stop: Stop) -> Result<Discovery, DiscoveryError> {
+        let own_namespace = self.client.default_namespace().to_owned();
+        let reader = Reader::new(self.client, self.page_size, stop);
+        let mut scan = Scan {
+            reader: reader.clone(),
+            owners: Owners::new(reader),
+            interner: Interner::default(),
+            exclude: self.namespaces.exclude.into_iter().collect(),
+            out,
+            seen: HashSet::new(),
+            unsure: Vec::new(),
+            namespaces: BTreeSet::new(),
+            problems: Vec::new(),
+            pods: 0,
+        };
+        if self.namespaces.include.is_empty() {
+            scan.everything(&own_namespace).await;
+        } else {
+            let wanted: BTreeSet<_> = self.namespaces.include.into_iter().collect();
+            scan.each(wanted, true).await;
+        }
+        scan.nothing_read()?;
+        Ok(scan.finish().await)
+    }
+}
+
+struct Scan {
+    reader: Reader,
+    owners: Owners,
+    interner: Interner,
+    exclude: HashSet<String>,
+    out: mpsc::Sender<Sighting>,
+    /// Pods by uid: an expired continue token can bring a pod twice.
+    seen: HashSet<u128>,
+    /// Pods whose owner was not in its kind's list.
+    unsure: Vec<(Pod, Scope)>,
+    namespaces: BTreeSet<String>,
+    problems: Vec<DiscoveryProblem>,
+    pods: usize,
+}
+
+impl Scan {
+    /// All namespaces: in one listing, or one by one where only that is allowed.
+    async fn everything(&mut self, own_namespace: &str) {
+        match self.pods("/api/v1/pods", &Scope::Cluster).await {
+            Ok(()) => return,
+            Err(ReadError::Forbidden(_)) => {}
+            Err(error) => return self.cut_short(&error, None),
+        }
+        match self.namespace_names().await {
+            Ok(names) => self.each(names, false).await,
+            Err(ReadError::Forbidden(why)) => {
+                self.problems.push(DiscoveryProblem {
+                    rows_missing: true,
+                    reason: ProblemReason::Forbidden,
+                    namespace: None,
+                    kind: Some("Pod".into()),
+                    message: format!(
+                        "the account may list neither pods nor namespaces across the cluster, so only its own namespace \
+                         {own_namespace:?} was read; name namespaces with --namespaces, or grant the right ({why})"
+                    ),
+                });
+                self.each(BTreeSet::from([own_namespace.to_owned()]), false).await
+            }
+            Err(error) => self.cut_short(&error, None),
+        }
+    }
+
+    async fn namespace_names(&self) -> Result<BTreeSet<String>, ReadError> {
+        let mut names = BTreeSet::new();
+        let mut pages = self.reader.list("/api/v1/namespaces", Detail::Metadata);
+        while let Some(page) = pages.next::<Named>().await? {
+            names.extend(page.into_iter().map(|namespace| namespace.metadata.name));
+        }
+        Ok(names)
+    }
+
+    /// These namespaces, one by one.
+    async fn each(&mut self, names: BTreeSet<String>, are_asked_for: bool) {
+        for name in names {
+            if self.exclude.contains(&name) {
+                continue;
+            }
+            let before = self.pods;
+            let scope = Scope::Namespace(self.interner.text(&name));
+            match self.pods(&format!("/api/v1/namespaces/{name}/pods"), &scope).await {
+                Ok(()) if self.pods == before && are_asked_for => self.is_it_there(&name).await,
+                Ok(()) => {
+                    self.namespaces.insert(name);
+                }
+                Err(ReadError::Forbidden(why)) => self.problems.push(DiscoveryProblem {
+                    rows_missing: true,
+                    reason: ProblemReason::Forbidden,
+                    message: format!("namespace {name:?} could not be read, its rows are missing: {why}"),
+                    namespace: Some(name),
+                    kind: Some("Pod".into()),
+                }),
+                Err(error) => {
+                    let is_over = error == ReadError::Stopped;
+                    self.cut_short(&error, Some(name));
+                    if is_over {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A namespace without pods, asked for by name: empty, or not there at all?
+    async fn is_it_there(&mut self, name: &str) {
+        let read: Result<Named, _> = self.reader.get(&format!("/api/v1/namespaces/{name}")).await;
+        let (reason, message) = match read {
+            Ok(_) => {
+                self.namespaces.insert(name.to_owned());
+                return;
+            }
+            Err(ReadError::NotFound(_)) => (ProblemReason::NotFound, format!("namespace {name:?} does not exist")),
+            Err(error) => {
+                self.namespaces.insert(name.to_owned());
+                let message = format!("namespace {name:?} has no pods; whether it exists could not be asked: {error}");
+                (ProblemReason::Forbidden, message)
+            }
+        };
+        self.problems.push(DiscoveryProblem {
+            rows_missing: false,
+            reason,
+            namespace: Some(name.to_owned()),
+            kind: Some("Namespace".into()),
+            message,
+        });
+    }
+
+    /// A listing that ended early.
+    fn cut_short(&mut self, error: &ReadError, namespace: Option<String>) {
+        let reason = match error {
+            ReadError::Stopped => ProblemReason::Stopped,
+            _ => ProblemReason::CutShort,
+        };
+        let place = namespace.as_ref().map_or_else(|| "the cluster".to_owned(), |name| format!("namespace {name:?}"));
+        self.problems.push(DiscoveryProblem {
+            rows_missing: true,
+            reason,
+            message: format!("listing the pods of {place} was cut short after {} pods, rows are missing: {error}", self.pods),
+            namespace,
+            kind: Some("Pod".into()),
+        });
+    }
+
+    /// Where nothing at all could be read there is nothing to report on.
+    fn nothing_read(&self) -> Result<(), DiscoveryError> {
+        let refusals: Vec<_> = self
+            .problems
+            .iter()
+            .filter(|problem| problem.rows_missing && problem.reason != ProblemReason::Stopped)
+            .map(|problem| problem.message.as_str())
+            .collect();
+        if self.pods > 0 || !self.namespaces.is_empty() || refusals.is_empty() {
+            return Ok(());
+        }
+        Err(DiscoveryError::Api(refusals.join("; ")))
+    }
+
+    /// Lists pods and sends their sightings on, page by page.
+    async fn pods(&mut self, path: &str, scope: &Scope) -> Result<(), ReadError> {
+        let reader = self.reader.clone();
+        let mut pages = reader.list(path, Detail::Whole);
+        while let Some(page) = pages.next::<Pod>().await? {
+            for pod in page {
+                self.pod(pod, scope).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pod(&mut self, pod: Pod, scope: &Scope) -> Result<(), ReadError> {
+        if self.exclude.contains(&pod.metadata.namespace) || !self.seen.insert(identity(&pod.metadata)) {
+            return Ok(());
+        }
+        self.pods += 1;
+        if !self.namespaces.contains(&pod.metadata.namespace) {
+            self.namespaces.insert(pod.metadata.namespace.clone());
+        }
+        let Some(controller) = Owners::controller(&pod.metadata, &mut self.interner) else {
+            let none: Arc<[Workload]> = Arc::new([]);
+            return self.emit(&pod, &none).await;
+        };
+        match self.owners.climb(&controller, scope, &mut self.interner).await {
+            Ok(climbed) if climbed.is_unsure => {
+                self.unsure.push((pod, scope.clone()));
+                Ok(())
+            }
+            Ok(climbed) => self.emit(&pod, &climbed.owners).await,
+            // The run is being stopped: the row stands under the owner the pod names.
+            Err(_) => self.emit(&pod, &named_owner(&pod)).await,
+        }
+    }
+
+    async fn emit(&mut self, pod: &Pod, owners: &Arc<[Workload]>) -> Result<(), ReadError> {
+        let namespace = self.interner.text(&pod.metadata.namespace);
+        let workload = owners.last().cloned().unwrap_or_else(|| Workload::new("Pod", &pod.metadata.name));
+        for seen in pod.containers() {
+            let sighting = Sighting {
+                namespace: Arc::clone(&namespace),
+                workload: workload.clone(),
+                owners: Arc::clone(owners),
+                container: self.interner.text(seen.name),
+                container_kind: seen.kind,
+                image: self.interner.image(seen.image),
+                running: seen.running,
+                pod: Some(identity(&pod.metadata)),
+                scope: CredentialScope::default(),
+            };
+            if self.out.send(sighting).await.is_err() {
+                return Err(ReadError::Failed("nobody takes the sightings any more".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks once more for owners that came after their kind was listed, and closes.
+    async fn finish(mut self) -> Discovery {
+        let unsure = std::mem::take(&mut self.unsure);
+        if !unsure.is_empty() {
+            self.owners.look_again();
+        }
+        for (pod, scope) in unsure {
+            let owners = match Owners::controller(&pod.metadata, &mut self.interner) {
+                Some(controller) => match self.owners.climb(&controller, &scope, &mut self.interner).await {
+                    Ok(climbed) => climbed.owners,
+                    Err(_) => named_owner(&pod),
+                },
+                None => Arc::new([]),
+            };
+            if self.emit(&pod, &owners).await.is_err() {
+                break;
+            }
+        }
+        tracing::info!(pods = self.pods, namespaces = self.namespaces.len(), "discovery ended");
+        let mut problems = self.problems;
+        problems.extend(self.owners.into_problems());
+        Discovery { namespaces: self.namespaces.into_iter().collect(), problems }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    metadata: ObjectMeta,
+}
+
+/// A pod's number: its uid, or where it has none its place and name.
+fn identity(meta: &ObjectMeta) -> u128 {
+    if meta.uid.is_empty() { uid(&format!("{}/{}", meta.namespace, meta.name)) } else { uid(&meta.uid) }
+}
+
+/// The owner a pod names itself.
+fn named_owner(pod: &Pod) -> Arc<[Workload]> {
+    pod.metadata.controller().map(|owner| Workload::new(&owner.kind, &owner.name)).into_iter().collect()
+}

@@ -1,0 +1,279 @@
+//! From a pod's controller to the top-level workload.
+//!
+//! Whatever kind a controller is, its own owner is in its metadata: a ReplicaSet names its Deployment or its
+//! Argo Rollout, a Job its CronJob, a StrimziPodSet its Kafka. So each kind that is met is listed once, as
+//! metadata only, and pods are resolved in memory: never a request per pod. A kind that cannot be listed
+//! ends the climb, and the report says so.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use provenance_model::Workload;
+use provenance_model::report::{DiscoveryProblem, ProblemReason};
+use serde::Deserialize;
+
+use super::intern::{Interner, uid};
+use super::pods::{ObjectMeta, OwnerReference};
+use super::reader::{Detail, ReadError, Reader};
+
+/// Owners above a pod at the most; a chain beyond is a loop.
+const LONGEST_CHAIN: usize = 10;
+
+/// A kind, as owner references name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Kind {
+    version: Arc<str>,
+    kind: Arc<str>,
+}
+
+/// A controller, as its dependant names it.
+#[derive(Debug, Clone)]
+pub(super) struct Controller {
+    kind: Kind,
+    name: Arc<str>,
+    uid: u128,
+}
+
+/// Where lists are read: across the cluster, or in one namespace at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Scope {
+    Cluster,
+    Namespace(Arc<str>),
+}
+
+/// Where the climb ended.
+#[derive(Debug, Clone)]
+pub(super) struct Climbed {
+    /// The owners met, the topmost last.
+    pub(super) owners: Arc<[Workload]>,
+    /// Whether an owner was not in its kind's list, so that a later list may know more.
+    pub(super) is_unsure: bool,
+}
+
+/// All that is known of owners so far.
+pub(super) struct Owners {
+    reader: Reader,
+    /// The controller of each object that was listed; none for an object that has none.
+    controllers: HashMap<u128, Option<Controller>>,
+    listed: HashSet<(Kind, Scope)>,
+    unlisted: HashSet<(Kind, Scope)>,
+    /// Kinds in whose list an owner was missing.
+    outdated: HashSet<(Kind, Scope)>,
+    paths: BTreeMap<Kind, Result<String, String>>,
+    climbed: HashMap<u128, Arc<[Workload]>>,
+    problems: Vec<DiscoveryProblem>,
+}
+
+impl Owners {
+    pub(super) fn new(reader: Reader) -> Self {
+        Self {
+            reader,
+            controllers: HashMap::new(),
+            listed: HashSet::new(),
+            unlisted: HashSet::new(),
+            outdated: HashSet::new(),
+            paths: BTreeMap::new(),
+            climbed: HashMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The controller that a pod names, if it has one.
+    pub(super) fn controller(meta: &ObjectMeta, interner: &mut Interner) -> Option<Controller> {
+        meta.controller().map(|owner| named(owner, interner))
+    }
+
+    /// Climbs from a pod's controller to the top.
+    pub(super) async fn climb(
+        &mut self,
+        start: &Controller,
+        scope: &Scope,
+        interner: &mut Interner,
+    ) -> Result<Climbed, ReadError> {
+        if let Some(owners) = self.climbed.get(&start.uid) {
+            return Ok(Climbed { owners: Arc::clone(owners), is_unsure: false });
+        }
+        let mut owners = Vec::new();
+        let mut is_unsure = false;
+        let mut next = Some(start.clone());
+        while let Some(controller) = next.take() {
+            owners.push(Workload { kind: Arc::clone(&controller.kind.kind), name: Arc::clone(&controller.name) });
+            // The kubelet's own pods: a node has no owner, and reading nodes takes a right of its own.
+            if owners.len() >= LONGEST_CHAIN || &*controller.kind.kind == "Node" {
+                break;
+            }
+            let place = (controller.kind.clone(), scope.clone());
+            self.list(&place, interner).await?;
+            match self.controllers.get(&controller.uid) {
+                Some(above) => next.clone_from(above),
+                None if self.listed.contains(&place) => {
+                    is_unsure = true;
+                    self.outdated.insert(place);
+                }
+                None => {}
+            }
+        }
+        let owners: Arc<[Workload]> = owners.into();
+        if !is_unsure {
+            self.climbed.insert(start.uid, Arc::clone(&owners));
+        }
+        Ok(Climbed { owners, is_unsure })
+    }
+
+    /// Forgets the lists in which an owner was missing: it may have come since. Done once, at the end.
+    pub(super) fn look_again(&mut self) {
+        for place in self.outdated.drain() {
+            self.listed.remove(&place);
+        }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<DiscoveryProblem> {
+        self.problems
+    }
+
+    /// Lists a kind, if it was not listed yet.
+    async fn list(&mut self, place: &(Kind, Scope), interner: &mut Interner) -> Result<(), ReadError> {
+        if self.listed.contains(place) || self.unlisted.contains(place) {
+            return Ok(());
+        }
+        let (kind, scope) = place;
+        let read = match self.path(kind, scope).await {
+            Ok(path) => self.read(&path, interner).await,
+            Err(error) => Err(error),
+        };
+        let (reason, why) = match read {
+            Ok(()) => {
+                self.listed.insert(place.clone());
+                return Ok(());
+            }
+            Err(ReadError::Stopped) => return Err(ReadError::Stopped),
+            Err(ReadError::Forbidden(why)) => (ProblemReason::Forbidden, why),
+            Err(ReadError::NotFound(why)) => (ProblemReason::NotFound, why),
+            Err(ReadError::Unauthorized(why) | ReadError::Failed(why)) => (ProblemReason::CutShort, why),
+        };
+        let fix = match reason {
+            ProblemReason::Forbidden => "; grant get and list on it to see further",
+            _ => "",
+        };
+        self.problems.push(DiscoveryProblem {
+            rows_missing: false,
+            reason,
+            namespace: match scope {
+                Scope::Cluster => None,
+                Scope::Namespace(namespace) => Some(namespace.to_string()),
+            },
+            kind: Some(format!("{} ({})", kind.kind, kind.version)),
+            message: format!("owners of {} are not known, it stands as the workload itself: {why}{fix}", kind.kind),
+        });
+        self.unlisted.insert(place.clone());
+        Ok(())
+    }
+
+    async fn read(&mut self, path: &str, interner: &mut Interner) -> Result<(), ReadError> {
+        #[derive(Deserialize)]
+        struct Object {
+            metadata: ObjectMeta,
+        }
+        let mut pages = self.reader.list(path, Detail::Metadata);
+        while let Some(page) = pages.next::<Object>().await? {
+            for object in page {
+                let controller = object.metadata.controller().map(|owner| named(owner, interner));
+                self.controllers.insert(uid(&object.metadata.uid), controller);
+            }
+        }
+        Ok(())
+    }
+
+    /// The path under which a kind is listed; asked of the API's discovery for kinds that are not its own.
+    async fn path(&mut self, kind: &Kind, scope: &Scope) -> Result<String, ReadError> {
+        let (version, plural) = match built_in(kind) {
+            Some(known) => (known.0.to_owned(), known.1.to_owned()),
+            None => {
+                if !self.paths.contains_key(kind) {
+                    let found = match self.discover(kind).await {
+                        Ok(found) => Ok(found),
+                        Err(ReadError::Stopped) => return Err(ReadError::Stopped),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    self.paths.insert(kind.clone(), found);
+                }
+                match &self.paths[kind] {
+                    Ok(found) => found.rsplit_once('/').map(|(v, p)| (v.to_owned(), p.to_owned())).unwrap_or_default(),
+                    Err(why) => return Err(ReadError::NotFound(why.clone())),
+                }
+            }
+        };
+        let base = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+        let is_cluster_wide = plural.starts_with('*');
+        let plural = plural.trim_start_matches('*');
+        Ok(match scope {
+            Scope::Namespace(namespace) if !is_cluster_wide => format!("{base}/namespaces/{namespace}/{plural}"),
+            _ => format!("{base}/{plural}"),
+        })
+    }
+
+    /// `group/version/plural` of a kind, the plural marked with `*` where the kind is not namespaced.
+    async fn discover(&self, kind: &Kind) -> Result<String, ReadError> {
+        #[derive(Deserialize)]
+        struct Resources {
+            resources: Vec<Resource>,
+        }
+        #[derive(Deserialize)]
+        struct Resource {
+            name: String,
+            kind: String,
+            namespaced: bool,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Group {
+            preferred_version: Version,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            group_version: String,
+        }
+        let mut version = kind.version.to_string();
+        let base = if version.contains('/') { "/apis" } else { "/api" };
+        let resources: Resources = match self.reader.get(&format!("{base}/{version}")).await {
+            // The version may be gone while the kind lives on in another.
+            Err(ReadError::NotFound(why)) => {
+                let Some((group, _)) = version.split_once('/') else { return Err(ReadError::NotFound(why)) };
+                let group: Group = self.reader.get(&format!("/apis/{group}")).await?;
+                version = group.preferred_version.group_version;
+                self.reader.get(&format!("/apis/{version}")).await?
+            }
+            answered => answered?,
+        };
+        let is_it = |resource: &&Resource| resource.kind == *kind.kind && !resource.name.contains('/');
+        let Some(resource) = resources.resources.iter().find(is_it) else {
+            return Err(ReadError::NotFound(format!("{version} does not serve the kind {}", kind.kind)));
+        };
+        let mark = if resource.namespaced { "" } else { "*" };
+        Ok(format!("{version}/{mark}{}", resource.name))
+    }
+}
+
+fn named(owner: &OwnerReference, interner: &mut Interner) -> Controller {
+    Controller {
+        kind: Kind { version: interner.text(&owner.api_version), kind: interner.text(&owner.kind) },
+        name: owner.name.as_str().into(),
+        uid: uid(&owner.uid),
+    }
+}
+
+/// The API's own workload kinds. Older versions of them live on in old owner references.
+fn built_in(kind: &Kind) -> Option<(&'static str, &'static str)> {
+    let group = kind.version.split_once('/').map_or("", |(group, _)| group);
+    Some(match (group, &*kind.kind) {
+        ("apps" | "extensions", "ReplicaSet") => ("apps/v1", "replicasets"),
+        ("apps" | "extensions", "Deployment") => ("apps/v1", "deployments"),
+        ("apps" | "extensions", "DaemonSet") => ("apps/v1", "daemonsets"),
+        ("apps", "StatefulSet") => ("apps/v1", "statefulsets"),
+        ("batch", "Job") => ("batch/v1", "jobs"),
+        ("batch", "CronJob") => ("batch/v1", "cronjobs"),
+        ("", "ReplicationController") => ("v1", "replicationcontrollers"),
+        _ => return None,
+    })
+}

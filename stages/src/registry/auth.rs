@@ -1,0 +1,193 @@
+//! What a registry wants to see before it answers, and the tokens got for it.
+//!
+//! The first request to a host goes ahead alone: its answer tells whether the host wants a token, and from
+//! where. Every other request waits a moment for that and then asks for its token straight away, so that no
+//! repository costs an extra round. One token per repository and credential scope, fetched once.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Method};
+use moka::future::Cache;
+use provenance_engine::{Failure, FailureKind};
+use serde::Deserialize;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use url::Url;
+
+use super::challenge::Challenge;
+use super::transport::{Question, Transport};
+
+/// Bytes of a token answer.
+const TOKEN_BYTES: usize = 1024 * 1024;
+/// The life of a token whose service names none
+/// ([token authentication](https://distribution.github.io/distribution/spec/auth/token/)).
+const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+/// How long requests wait for the first one's answer before they go ahead on their own.
+pub(super) const SCOUT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A credential for one registry. Its secret never appears in debug output.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Credential {
+    /// The user name.
+    pub username: String,
+    /// The password or access token.
+    pub password: String,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl Credential {
+    /// The credential as a Basic header.
+    pub(super) fn basic(&self) -> HeaderValue {
+        let encoded = STANDARD.encode(format!("{}:{}", self.username, self.password));
+        sensitive(&format!("Basic {encoded}"))
+    }
+}
+
+fn sensitive(value: &str) -> HeaderValue {
+    let mut header = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""));
+    header.set_sensitive(true);
+    header
+}
+
+/// What one host wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Nothing, as far as we know.
+    Open,
+    /// What its challenge says.
+    Challenged(Challenge),
+}
+
+/// What is known of one host.
+#[derive(Debug)]
+pub(super) struct HostAuth {
+    scheme: Mutex<Option<Scheme>>,
+    pub(super) scout: Semaphore,
+}
+
+impl HostAuth {
+    pub(super) fn new() -> Self {
+        Self { scheme: Mutex::default(), scout: Semaphore::new(1) }
+    }
+
+    pub(super) fn scheme(&self) -> Option<Scheme> {
+        self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn learn(&self, scheme: Scheme) {
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme);
+    }
+}
+
+/// For whom a token is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    pub(super) realm: String,
+    pub(super) service: Option<String>,
+    pub(super) scope: String,
+    pub(super) credential: Option<Credential>,
+}
+
+#[derive(Clone)]
+struct Token {
+    header: HeaderValue,
+    until: Instant,
+}
+
+/// All tokens got so far.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    cache: Cache<TokenKey, Token>,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl Tokens {
+    pub(super) fn new() -> Self {
+        Self { cache: Cache::new(10_000) }
+    }
+
+    /// The authorization header for this key: remembered, or fetched once for all who ask.
+    pub(super) async fn get(&self, transport: &Transport, key: TokenKey, plain: bool) -> Result<HeaderValue, Failure> {
+        if let Some(token) = self.cache.get(&key).await {
+            if Instant::now() < token.until {
+                return Ok(token.header);
+            }
+            self.cache.invalidate(&key).await;
+        }
+        let fetched = self.cache.try_get_with_by_ref(&key, fetch(transport, &key, plain)).await;
+        fetched.map(|token| token.header).map_err(|failure: Arc<Failure>| (*failure).clone())
+    }
+
+    /// Forgets a token that the registry no longer takes.
+    pub(super) async fn forget(&self, key: &TokenKey) {
+        self.cache.invalidate(key).await;
+    }
+}
+
+async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Token, Failure> {
+    #[derive(Deserialize)]
+    struct Answered {
+        token: Option<String>,
+        access_token: Option<String>,
+        expires_in: Option<u64>,
+    }
+    let malformed = |why: String| Failure::new(FailureKind::Malformed, format!("token service {}: {why}", key.realm));
+    let mut url = Url::parse(&key.realm).map_err(|error| malformed(format!("its address is no URL: {error}")))?;
+    if url.scheme() != "https" && !(plain || transport.endpoints.may_be_plain(&url)) {
+        return Err(malformed("the registry names it without https, and a credential would go in the clear".into()));
+    }
+    {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = &key.service {
+            query.append_pair("service", service);
+        }
+        query.append_pair("scope", &key.scope);
+    }
+    let question = Question {
+        method: Method::GET,
+        url,
+        accept: "application/json",
+        authorization: key.credential.as_ref().map(Credential::basic),
+        cap: TOKEN_BYTES,
+    };
+    let place = question.place();
+    let asked_at = Instant::now();
+    let answer = transport.ask(question).await?;
+    if !answer.status.is_success() {
+        let kind = match answer.status.as_u16() {
+            401 => FailureKind::Unauthorized,
+            403 => FailureKind::Forbidden,
+            _ => FailureKind::UnexpectedStatus,
+        };
+        return Err(Failure::new(kind, format!("token service {place} answered {}", answer.told())));
+    }
+    let answered: Answered =
+        serde_json::from_slice(&answer.body).map_err(|error| malformed(format!("its answer is no token: {error}")))?;
+    let token = answered
+        .token
+        .or(answered.access_token)
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| malformed("its answer has no token".into()))?;
+    if HeaderValue::from_str(&token).is_err() {
+        return Err(malformed("its token cannot stand in a header".into()));
+    }
+    let life = answered.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs).min(Duration::from_hours(24));
+    // Renewed early, so that no request travels with a token that ends on the way.
+    let until = asked_at + life.saturating_sub(Duration::from_secs(10)).max(life / 2);
+    Ok(Token { header: sensitive(&format!("Bearer {token}")), until })
+}

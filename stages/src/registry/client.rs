@@ -1,0 +1,514 @@
+//! The questions to a registry
+//! ([distribution spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md)).
+//!
+//! Every answer is one of three: what was asked for; "the registry says there is none", only where it said
+//! so itself; or a failure. A 404 that does not come from a registry (an ingress, a proxy) is a failure.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use moka::future::Cache;
+use oci_spec::image::{Descriptor, ImageIndex};
+use provenance_engine::{Failure, FailureKind};
+use provenance_model::report::RegistryUse;
+use provenance_model::{CredentialScope, Digest, Registry, Repository, Tag, Trail};
+use serde::Deserialize;
+use url::Url;
+
+use super::auth::{Credential, HostAuth, SCOUT_PATIENCE, Scheme, TokenKey, Tokens};
+use super::challenge::{Challenge, challenge};
+use super::content::{ACCEPT_MANIFESTS, Manifest, check_digest};
+use super::endpoint::Endpoints;
+use super::gate::{GateLimits, GateView, Gates};
+use super::paging::next_page;
+use super::transport::{Answer, Question, Transport, place};
+
+const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
+const DISTRIBUTION_API_VERSION: &str = "docker-distribution-api-version";
+
+/// Caps on what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Bytes of a manifest or index.
+    pub manifest_bytes: usize,
+    /// Bytes of one page of tags or referrers.
+    pub page_bytes: usize,
+    /// Pages of one list.
+    pub pages: usize,
+    /// Bytes of manifests kept in memory.
+    pub memo_bytes: u64,
+}
+
+impl Default for Caps {
+    /// 4 MiB is the manifest size the distribution spec tells registries to accept.
+    fn default() -> Self {
+        Self { manifest_bytes: 4 << 20, page_bytes: 4 << 20, pages: 200, memo_bytes: 16 << 20 }
+    }
+}
+
+/// How a client is set.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Where each registry is asked.
+    pub endpoints: Endpoints,
+    /// How each host is treated.
+    pub limits: GateLimits,
+    /// The longest one request may take, its answer's last byte included.
+    pub timeout: Duration,
+    /// Caps on what is read.
+    pub caps: Caps,
+    /// Credentials by scope and registry.
+    pub credentials: HashMap<(CredentialScope, Registry), Credential>,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            endpoints: Endpoints::default(),
+            limits: GateLimits::default(),
+            timeout: Duration::from_secs(30),
+            caps: Caps::default(),
+            credentials: HashMap::new(),
+        }
+    }
+}
+
+/// Who asks, about which repository, and where the evidence goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The stage that asks.
+    pub stage: &'static str,
+    /// The registry.
+    pub registry: &'a Registry,
+    /// The repository.
+    pub repository: &'a Repository,
+    /// Whose credentials are shown.
+    pub scope: &'a CredentialScope,
+    /// Where question and answer are noted.
+    pub trail: &'a Trail,
+}
+
+/// A manifest by tag or by digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name<'a> {
+    /// By tag.
+    Tag(&'a Tag),
+    /// By digest.
+    Digest(&'a Digest),
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// What a HEAD tells of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestHead {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: Option<String>,
+}
+
+/// What a registry says about the referrers of a digest.
+#[derive(Debug, Clone)]
+pub enum Referrers {
+    /// The registry has the API: these descriptors.
+    Listed(Vec<Descriptor>),
+    /// The registry has no referrers API; the fallback tag is to be asked.
+    NoApi,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ManifestKey {
+    registry: Registry,
+    repository: Repository,
+    name: String,
+    scope: CredentialScope,
+}
+
+/// The client. One per run: it holds the gates, the tokens and the memo.
+#[derive(Debug)]
+pub struct RegistryClient {
+    transport: Transport,
+    caps: Caps,
+    credentials: HashMap<(CredentialScope, Registry), Credential>,
+    hosts: Mutex<HashMap<String, Arc<HostAuth>>>,
+    tokens: Tokens,
+    manifests: Cache<ManifestKey, Option<Arc<Manifest>>>,
+}
+
+impl RegistryClient {
+    /// A client with these settings, which presents itself as `agent`.
+    pub fn new(settings: ClientSettings, agent: &str) -> Result<Self, Failure> {
+        let gates = Gates::new(settings.limits);
+        Ok(Self {
+            transport: Transport::new(settings.endpoints, gates, settings.timeout, agent)?,
+            caps: settings.caps,
+            credentials: settings.credentials,
+            hosts: Mutex::default(),
+            tokens: Tokens::new(),
+            manifests: Cache::builder()
+                .max_capacity(settings.caps.memo_bytes)
+                .weigher(|_, manifest: &Option<Arc<Manifest>>| {
+                    let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes);
+                    u32::try_from(bytes + 256).unwrap_or(u32::MAX)
+                })
+                .build(),
+        })
+    }
+
+    /// The gates as they stand.
+    pub fn gates(&self) -> Vec<GateView> {
+        self.transport.gates.views()
+    }
+
+    /// What was asked of each host so far.
+    pub fn tallies(&self) -> Vec<RegistryUse> {
+        self.transport.gates.tallies()
+    }
+
+    /// A manifest or index, or none where the registry says it has none. Asked once for all who want it.
+    pub async fn manifest(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<Option<Arc<Manifest>>, Failure> {
+        let url = self.url(asking, &format!("manifests/{name}"))?;
+        let key = manifest_key(asking, &name.to_string());
+        let fetch = self.fetch_manifest(asking, name, url.clone());
+        let answered = self.manifests.try_get_with_by_ref(&key, fetch).await;
+        let answered = answered.map_err(|failure: Arc<Failure>| (*failure).clone());
+        note(asking, &place(&Method::GET, &url), &answered, |manifest| match manifest {
+            Some(manifest) => format!("200 {} {}", manifest.media_type, manifest.digest),
+            None => "404, the registry has none".into(),
+        });
+        if let Ok(Some(manifest)) = &answered
+            && matches!(name, Name::Tag(_))
+        {
+            self.manifests.insert(manifest_key(asking, manifest.digest.as_str()), Some(Arc::clone(manifest))).await;
+        }
+        answered
+    }
+
+    async fn fetch_manifest(
+        &self,
+        asking: &Asking<'_>,
+        name: Name<'_>,
+        url: Url,
+    ) -> Result<Option<Arc<Manifest>>, Failure> {
+        let question = get(url, ACCEPT_MANIFESTS, self.caps.manifest_bytes);
+        let place = question.place();
+        let answer = self.ask(asking, question).await?;
+        if !self.present(&answer, &place)? {
+            return Ok(None);
+        }
+        let announced = answer.header(DOCKER_CONTENT_DIGEST).and_then(|digest| digest.parse::<Digest>().ok());
+        let expected = match name {
+            Name::Digest(digest) => Some(digest),
+            Name::Tag(_) => announced.as_ref(),
+        };
+        let content_type = answer.header(CONTENT_TYPE);
+        // Schema 1 signs itself: its digest is not that of its bytes, and parsing says what is wrong with it.
+        let is_schema_1 = content_type.is_some_and(|media_type| media_type.contains("manifest.v1+"));
+        if let Some(expected) = expected.filter(|_| !is_schema_1) {
+            check_digest(&answer.body, expected, &place)?;
+        }
+        let manifest = Manifest::parse(&answer.body, content_type, expected)
+            .map_err(|why| Failure::new(FailureKind::Malformed, format!("{place}: {why}")))?;
+        Ok(Some(Arc::new(manifest)))
+    }
+
+    /// The digest of a manifest by HEAD, which Docker Hub does not count as a pull. The inner none: the
+    /// registry says there is no such manifest; the outer: it does not tell the digest this way.
+    pub async fn manifest_head(
+        &self,
+        asking: &Asking<'_>,
+        name: Name<'_>,
+    ) -> Result<Option<Option<ManifestHead>>, Failure> {
+        let url = self.url(asking, &format!("manifests/{name}"))?;
+        let question = Question { method: Method::HEAD, ..get(url, ACCEPT_MANIFESTS, 0) };
+        let place = question.place();
+        let answered = async {
+            let answer = self.ask(asking, question).await?;
+            if answer.status == StatusCode::NOT_FOUND && answer.header(DISTRIBUTION_API_VERSION).is_none() {
+                // A HEAD has no body to tell a registry's 404 from a proxy's.
+                return Ok(None);
+            }
+            if !self.present(&answer, &place)? {
+                return Ok(Some(None));
+            }
+            let digest = answer.header(DOCKER_CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
+            let media_type = answer.header(CONTENT_TYPE).map(str::to_owned);
+            Ok(digest.map(|digest| Some(ManifestHead { digest, media_type })))
+        }
+        .await;
+        note(asking, &place, &answered, |head| match head {
+            Some(Some(head)) => format!("200 {}", head.digest),
+            Some(None) => "404, the registry has none".into(),
+            None => "no digest in the answer".into(),
+        });
+        answered
+    }
+
+    /// A blob of at most `cap` bytes, checked against its digest; none where the registry has none.
+    pub async fn blob(&self, asking: &Asking<'_>, digest: &Digest, cap: usize) -> Result<Option<Bytes>, Failure> {
+        let question = get(self.url(asking, &format!("blobs/{digest}"))?, "*/*", cap);
+        let place = question.place();
+        let answered = async {
+            let answer = self.ask(asking, question).await?;
+            if !self.present(&answer, &place)? {
+                return Ok(None);
+            }
+            check_digest(&answer.body, digest, &place)?;
+            Ok(Some(answer.body))
+        }
+        .await;
+        note(asking, &place, &answered, |blob| match blob {
+            Some(blob) => format!("200 {} bytes", blob.len()),
+            None => "404, the registry has none".into(),
+        });
+        answered
+    }
+
+    /// Every tag of a repository, all pages, in the registry's order; none where it knows no such repository.
+    pub async fn tags(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
+        #[derive(Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let mut url = self.url(asking, "tags/list")?;
+        url.set_query(Some("n=1000"));
+        let place = place(&Method::GET, &url);
+        let answered = async {
+            let mut tags = Vec::new();
+            let mut next = Some(url);
+            let mut pages = 0;
+            while let Some(url) = next {
+                self.count_page(&mut pages, &place)?;
+                let answer =
+                    self.ask(asking, get(url.clone(), "application/json", self.caps.page_bytes)).await?;
+                if !self.present(&answer, &place)? {
+                    return Ok(None);
+                }
+                let page: Page = serde_json::from_slice(&answer.body)
+                    .map_err(|error| Failure::new(FailureKind::Malformed, format!("{place}: no tag list: {error}")))?;
+                tags.extend(page.tags.unwrap_or_default());
+                next = next_page(&answer.headers, &url)?;
+            }
+            Ok(Some(tags))
+        }
+        .await;
+        note(asking, &place, &answered, |tags| match tags {
+            Some(tags) => format!("200 {} tags", tags.len()),
+            None => "404, the registry has none".into(),
+        });
+        answered
+    }
+
+    /// The referrers of a digest, all pages.
+    pub async fn referrers(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Referrers, Failure> {
+        let url = self.url(asking, &format!("referrers/{digest}"))?;
+        let place = place(&Method::GET, &url);
+        let answered = async {
+            let mut referrers = Vec::new();
+            let mut next = Some(url);
+            let mut pages = 0;
+            while let Some(url) = next {
+                self.count_page(&mut pages, &place)?;
+                let accept = "application/vnd.oci.image.index.v1+json";
+                let answer = self.ask(asking, get(url.clone(), accept, self.caps.page_bytes)).await?;
+                if answer.status == StatusCode::NOT_FOUND && pages == 1 {
+                    // The spec: a registry with the API answers 200 and an empty index, never 404.
+                    return Ok(Referrers::NoApi);
+                }
+                expect_success(&answer, &place)?;
+                let index: ImageIndex = serde_json::from_slice(&answer.body).map_err(|error| {
+                    Failure::new(FailureKind::Malformed, format!("{place}: no referrers index: {error}"))
+                })?;
+                referrers.extend(index.manifests().iter().cloned());
+                next = next_page(&answer.headers, &url)?;
+            }
+            Ok(Referrers::Listed(referrers))
+        }
+        .await;
+        note(asking, &place, &answered, |referrers| match referrers {
+            Referrers::Listed(listed) => format!("200 {} referrers", listed.len()),
+            Referrers::NoApi => "404, no referrers API".into(),
+        });
+        answered
+    }
+
+    fn count_page(&self, pages: &mut usize, place: &str) -> Result<(), Failure> {
+        *pages += 1;
+        if *pages <= self.caps.pages {
+            return Ok(());
+        }
+        let why = format!("{place}: the list does not end after {} pages", self.caps.pages);
+        Err(Failure::new(FailureKind::TooLarge, why))
+    }
+
+    fn url(&self, asking: &Asking<'_>, rest: &str) -> Result<Url, Failure> {
+        let base = self.transport.endpoints.base(asking.registry)?;
+        base.join(&format!("v2/{}/{rest}", asking.repository)).map_err(|error| {
+            Failure::new(FailureKind::InvalidReference, format!("{}/{}: {error}", asking.registry, asking.repository))
+        })
+    }
+
+    /// Whether the registry has what was asked for; its own 404 says no.
+    #[expect(clippy::unused_self, reason = "reads as one of the client's judgements")]
+    fn present(&self, answer: &Answer, place: &str) -> Result<bool, Failure> {
+        if answer.status != StatusCode::NOT_FOUND {
+            return expect_success(answer, place).map(|()| true);
+        }
+        let from_a_registry =
+            answer.header(DISTRIBUTION_API_VERSION).is_some() || answer.registry_error().is_some();
+        if from_a_registry {
+            return Ok(false);
+        }
+        Err(Failure::new(
+            FailureKind::UnexpectedStatus,
+            format!("{place} answered 404, but not as a registry does; is there a registry at this address?"),
+        ))
+    }
+
+    /// Asks with what the host wants to see.
+    async fn ask(&self, asking: &Asking<'_>, question: Question) -> Result<Answer, Failure> {
+        let host = self.host(&question.url);
+        let mut scheme = host.scheme();
+        let mut scouting = None;
+        if scheme.is_none() {
+            // Only the first request to a host goes without knowing what the host wants. The others wait for
+            // it, but not for long: a host that is slow must not be asked one request at a time.
+            scouting = tokio::time::timeout(SCOUT_PATIENCE, host.scout.acquire()).await.ok().and_then(Result::ok);
+            scheme = host.scheme();
+            if scheme.is_some() {
+                scouting = None;
+            }
+        }
+        let credential = self.credentials.get(&(asking.scope.clone(), asking.registry.clone()));
+        let known = match &scheme {
+            Some(Scheme::Challenged(challenge)) => Some(challenge.clone()),
+            Some(Scheme::Open) | None => None,
+        };
+        let (header, key) = self.authorization(known.as_ref(), asking, credential, &question.url).await?;
+        let shown = header.is_some();
+        let answer = self.transport.ask(Question { authorization: header, ..question.clone() }).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            if scheme.is_none() && !answer.elsewhere {
+                host.learn(Scheme::Open);
+            }
+            drop(scouting);
+            return Ok(answer);
+        }
+        if answer.elsewhere {
+            return Err(unauthorized(&question.place(), &answer, "after a redirect, where no credential is shown"));
+        }
+        let Some(wanted) = challenge(&answer.headers) else {
+            return Err(unauthorized(&question.place(), &answer, "and does not say what it wants to see"));
+        };
+        host.learn(Scheme::Challenged(wanted.clone()));
+        drop(scouting);
+        if let Some(key) = &key {
+            self.tokens.forget(key).await;
+        }
+        if shown && known.as_ref() == Some(&wanted) && wanted == Challenge::Basic {
+            return Err(unauthorized(&question.place(), &answer, "to the credential we have"));
+        }
+        let (header, key) = self.authorization(Some(&wanted), asking, credential, &question.url).await?;
+        if header.is_none() {
+            return Err(unauthorized(&question.place(), &answer, "and we have no credential for it"));
+        }
+        let place = question.place();
+        let answer = self.transport.ask(Question { authorization: header, ..question }).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            if let Some(key) = &key {
+                self.tokens.forget(key).await;
+            }
+            let who = if credential.is_some() { "to the credential we have" } else { "to an anonymous token" };
+            return Err(unauthorized(&place, &answer, who));
+        }
+        Ok(answer)
+    }
+
+    /// The header for a challenge, and the key of its token where it is one.
+    async fn authorization(
+        &self,
+        challenge: Option<&Challenge>,
+        asking: &Asking<'_>,
+        credential: Option<&Credential>,
+        url: &Url,
+    ) -> Result<(Option<HeaderValue>, Option<TokenKey>), Failure> {
+        match challenge {
+            None => Ok((None, None)),
+            Some(Challenge::Basic) => Ok((credential.map(Credential::basic), None)),
+            Some(Challenge::Bearer { realm, service }) => {
+                let key = TokenKey {
+                    realm: realm.clone(),
+                    service: service.clone(),
+                    scope: format!("repository:{}:pull", asking.repository),
+                    credential: credential.cloned(),
+                };
+                let plain = url.scheme() == "http";
+                let header = self.tokens.get(&self.transport, key.clone(), plain).await?;
+                Ok((Some(header), Some(key)))
+            }
+        }
+    }
+
+    fn host(&self, url: &Url) -> Arc<HostAuth> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = url.origin().ascii_serialization();
+        Arc::clone(hosts.entry(origin).or_insert_with(|| Arc::new(HostAuth::new())))
+    }
+}
+
+fn get(url: Url, accept: &'static str, cap: usize) -> Question {
+    Question { method: Method::GET, url, accept, authorization: None, cap }
+}
+
+fn manifest_key(asking: &Asking<'_>, name: &str) -> ManifestKey {
+    ManifestKey {
+        registry: asking.registry.clone(),
+        repository: asking.repository.clone(),
+        name: name.to_owned(),
+        scope: asking.scope.clone(),
+    }
+}
+
+/// Notes one question and its answer as evidence.
+fn note<T>(asking: &Asking<'_>, place: &str, answered: &Result<T, Failure>, tell: impl FnOnce(&T) -> String) {
+    let answer = match answered {
+        Ok(answered) => tell(answered),
+        Err(failure) => format!("{}: {}", failure.kind, failure.message),
+    };
+    asking.trail.note(asking.stage, place, answer);
+}
+
+fn expect_success(answer: &Answer, place: &str) -> Result<(), Failure> {
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    let kind = match answer.status.as_u16() {
+        401 => FailureKind::Unauthorized,
+        403 => FailureKind::Forbidden,
+        _ => FailureKind::UnexpectedStatus,
+    };
+    let from = if answer.elsewhere {
+        format!(" (after a redirect to {})", answer.url.host_str().unwrap_or("another host"))
+    } else {
+        String::new()
+    };
+    Err(Failure::new(kind, format!("{place} answered {}{from}", answer.told())))
+}
+
+fn unauthorized(place: &str, answer: &Answer, how: &str) -> Failure {
+    let from = if answer.elsewhere { format!(" from {}", answer.url.host_str().unwrap_or("elsewhere")) } else { String::new() };
+    Failure::new(FailureKind::Unauthorized, format!("{place} answered {}{from} {how}", answer.told()))
+}

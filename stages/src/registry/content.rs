@@ -1,0 +1,185 @@
+//! Manifests and indexes: parsed, and checked against the digest they were asked by.
+
+use bytes::Bytes;
+use oci_spec::image::{ImageIndex, ImageManifest};
+use provenance_engine::{Failure, FailureKind};
+use provenance_model::{Digest, Platform};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+/// The media types we ask for, newest first.
+pub(super) const ACCEPT_MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.docker.distribution.manifest.v2+json";
+
+/// A manifest or index as a registry answered it.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// What it says.
+    pub content: Content,
+    /// How many bytes it has.
+    pub bytes: usize,
+}
+
+/// What a manifest says.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// An OCI index or a Docker manifest list.
+    Index(Box<ImageIndex>),
+    /// An OCI or Docker image manifest.
+    Image(Box<ImageManifest>),
+}
+
+/// One manifest of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its platform, where the index names one.
+    pub platform: Option<Platform>,
+}
+
+impl Manifest {
+    /// Parses an answer. `expected` is the digest it was asked by, or that the answer itself claims.
+    pub fn parse(body: &Bytes, content_type: Option<&str>, expected: Option<&Digest>) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shape {
+            schema_version: Option<u64>,
+            media_type: Option<String>,
+            manifests: Option<serde::de::IgnoredAny>,
+        }
+        let shape: Shape = serde_json::from_slice(body).map_err(|error| format!("it is no manifest: {error}"))?;
+        match shape.schema_version {
+            Some(2) => {}
+            Some(1) => return Err("it is a Docker manifest of schema 1, which no current runtime pulls".into()),
+            _ => return Err("it is no manifest: it has no schemaVersion 2".into()),
+        }
+        let announced = content_type.map(|value| value.split(';').next().unwrap_or(value).trim());
+        let media_type = shape.media_type.as_deref().or(announced.filter(|value| value.contains("vnd.")));
+        let is_index = match media_type {
+            Some(media_type) if media_type.contains("index") || media_type.contains("manifest.list") => true,
+            Some(media_type) if media_type.contains("manifest") => false,
+            _ => shape.manifests.is_some(),
+        };
+        let content = if is_index {
+            Content::Index(serde_json::from_slice(body).map_err(|error| format!("it is no valid index: {error}"))?)
+        } else {
+            Content::Image(serde_json::from_slice(body).map_err(|error| format!("it is no valid manifest: {error}"))?)
+        };
+        let media_type = media_type.unwrap_or(if is_index {
+            "application/vnd.oci.image.index.v1+json"
+        } else {
+            "application/vnd.oci.image.manifest.v1+json"
+        });
+        let digest = digest_of(body, expected);
+        Ok(Self { digest, media_type: media_type.to_owned(), content, bytes: body.len() })
+    }
+
+    /// The manifests of an index, without BuildKit's attestations. Empty for an image manifest.
+    pub fn children(&self) -> Vec<Child> {
+        let Content::Index(index) = &self.content else { return Vec::new() };
+        index
+            .manifests()
+            .iter()
+            .filter_map(|descriptor| {
+                let platform = descriptor.platform().as_ref().map(|platform| {
+                    let variant = platform.variant().as_deref();
+                    Platform::new(&platform.os().to_string(), &platform.architecture().to_string(), variant)
+                });
+                let digest = descriptor.digest().to_string().parse().ok()?;
+                Some(Child { digest, platform })
+            })
+            .filter(|child| child.platform.as_ref().is_none_or(|platform| !platform.is_unknown()))
+            .collect()
+    }
+
+    /// The digest of an image manifest's configuration, which runtimes call the image id.
+    pub fn config_digest(&self) -> Option<Digest> {
+        match &self.content {
+            Content::Index(_) => None,
+            Content::Image(image) => image.config().digest().to_string().parse().ok(),
+        }
+    }
+}
+
+/// The digest of these bytes, by the algorithm of `like` (SHA-256 without one).
+pub(super) fn digest_of(bytes: &[u8], like: Option<&Digest>) -> Digest {
+    let (algorithm, sum) = match like.map(Digest::algorithm) {
+        Some("sha512") => ("sha512", Sha512::digest(bytes).to_vec()),
+        Some("sha384") => ("sha384", Sha384::digest(bytes).to_vec()),
+        _ => ("sha256", Sha256::digest(bytes).to_vec()),
+    };
+    let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{algorithm}:{hex}").parse().expect("a digest that was computed is well formed")
+}
+
+/// Refuses content that does not have the digest it should.
+pub(super) fn check_digest(bytes: &[u8], expected: &Digest, place: &str) -> Result<(), Failure> {
+    let actual = digest_of(bytes, Some(expected));
+    if actual == *expected {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureKind::DigestMismatch,
+        format!("{place}: the content has digest {actual}, not {expected}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(body: &str) -> Result<Manifest, String> {
+        Manifest::parse(&Bytes::copy_from_slice(body.as_bytes()), None, None)
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused_with_the_reason() {
+        for (body, why) in [
+            ("", "no manifest"),
+            ("<html>", "no manifest"),
+            ("{}", "no schemaVersion 2"),
+            (r#"{"schemaVersion":1}"#, "schema 1"),
+            (r#"{"schemaVersion":2}"#, "no valid manifest"),
+            (r#"{"schemaVersion":2,"manifests":[{}]}"#, "no valid index"),
+        ] {
+            let error = parse(body).unwrap_err();
+            assert!(error.contains(why), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_index_names_its_platforms_without_buildkits_attestations() {
+        let hex = |c: &str| format!("sha256:{}", c.repeat(64));
+        let body = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [
+                {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1, "digest": hex("a"),
+                 "platform": {"os": "linux", "architecture": "amd64"}},
+                {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1, "digest": hex("b"),
+                 "platform": {"os": "linux", "architecture": "arm", "variant": "v7"}},
+                {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1, "digest": hex("c"),
+                 "platform": {"os": "unknown", "architecture": "unknown"}},
+            ],
+        });
+        let children = parse(&body.to_string()).unwrap().children();
+        let platforms: Vec<_> = children.iter().map(|child| child.platform.as_ref().unwrap().to_string()).collect();
+        assert_eq!(platforms, ["linux/amd64", "linux/arm/v7"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            drop(Manifest::parse(&Bytes::from(body), Some("application/json"), None));
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The gate: admission to one registry host.
+//!
+//! A request enters when the host has a free place, its rate allows, and it is neither cooling down nor
+//! given up:
+//!
+//! ```text
+//!            429 or 503 with Retry-After            waited long enough
+//!   open ───────────────────────────────▶ cooling ────────────────────▶ open
+//!    │  n failures in a row                  │ would wait longer than we have patience for
+//!    ▼                                       ▼
+//!   down: every request is answered at once, with the reason, until the pause is over;
+//!         then one failure more closes it again
+//! ```
+//!
+//! A request that would have to wait too long is answered at once: a row that fails with its reason is
+//! worth more than a run that hangs.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use provenance_engine::{Failure, FailureKind};
+use provenance_model::report::RegistryUse;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::clock::{Moment, TokioClock};
+
+/// How a host is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateLimits {
+    /// Requests in flight at once, at least one.
+    pub concurrency: usize,
+    /// Requests begun in a second; none for no limit.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// The longest a host may keep us waiting without one success.
+    pub patience: Duration,
+    /// Requests in a row that get no answer before the host is given up for a while.
+    pub unanswered_in_a_row: u32,
+    /// Requests in a row that the host fails (HTTP 5xx) before it is given up for a while.
+    pub failed_in_a_row: u32,
+    /// How long a host stays given up.
+    pub pause: Duration,
+}
+
+impl Default for GateLimits {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            requests_per_second: NonZeroU32::new(50),
+            patience: Duration::from_mins(2),
+            unanswered_in_a_row: 5,
+            failed_in_a_row: 20,
+            pause: Duration::from_secs(30),
+        }
+    }
+}
+
+/// One host's gate at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateView {
+    /// The host.
+    pub host: String,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Requests that wait to enter.
+    pub waiting: usize,
+    /// For how long the host cools down or stays given up.
+    pub closed_for: Option<Duration>,
+}
+
+type Rate = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Moment>>;
+
+/// Admission to one host.
+#[derive(Debug)]
+pub(super) struct Gate {
+    host: String,
+    limits: GateLimits,
+    places: Semaphore,
+    rate: Option<Rate>,
+    state: Mutex<State>,
+    waiting: AtomicUsize,
+    pub(super) counts: Counts,
+}
+
+/// What was asked of a host so far.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    throttled: AtomicU64,
+    failed: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cool_until: Option<Instant>,
+    throttled_since: Option<Instant>,
+    unanswered: u32,
+    failed: u32,
+    down: Option<Down>,
+}
+
+#[derive(Debug, Clone)]
+struct Down {
+    until: Instant,
+    why: String,
+}
+
+/// How one exchange ended, as far as the gate minds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended<'a> {
+    /// The host answered and is well.
+    Answered { bytes: usize },
+    /// The host asked us to slow down for this long.
+    Throttled { wait: Duration },
+    /// A request failed for good, all its attempts used up: by the host's own failures, or without an answer.
+    GivenUp { server_failed: bool, why: &'a str },
+}
+
+impl Gate {
+    fn new(host: String, limits: GateLimits) -> Self {
+        Self {
+            host,
+            limits,
+            places: Semaphore::new(limits.concurrency.max(1)),
+            rate: limits
+                .requests_per_second
+                .map(|rate| RateLimiter::direct_with_clock(Quota::per_second(rate), TokioClock)),
+            state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Waits for admission. The place is held until the pass is dropped.
+    pub(super) async fn enter(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let _waiting = Waiting::begin(&self.waiting);
+        let place = self.places.acquire().await.expect("a gate's places are never closed");
+        while let Some(until) = self.closed_until()? {
+            // Spread out, so that those who wait together do not all enter in the same instant.
+            tokio::time::sleep_until(until + Duration::from_millis(fastrand::u64(0..50))).await;
+        }
+        if let Some(rate) = &self.rate {
+            while let Err(not_until) = rate.check() {
+                tokio::time::sleep(not_until.wait_time_from(governor::clock::Clock::now(&TokioClock))).await;
+            }
+        }
+        self.counts.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(place)
+    }
+
+    /// Until when to wait; an error where waiting is pointless.
+    fn closed_until(&self) -> Result<Option<Instant>, Failure> {
+        let now = Instant::now();
+        let mut state = self.state();
+        if let Some(down) = state.down.clone() {
+            if now < down.until {
+                return Err(Failure::new(
+                    FailureKind::HostDown,
+                    format!("{} is not asked again for {}: {}", self.host, seconds(down.until - now), down.why),
+                ));
+            }
+            state.down = None;
+        }
+        match state.cool_until {
+            Some(until) if now < until => {
+                let waited = state.throttled_since.map_or(Duration::ZERO, |since| now - since);
+                let wait = until - now;
+                if waited + wait > self.limits.patience {
+                    return Err(Failure::new(
+                        FailureKind::RateLimited,
+                        format!(
+                            "{} asks us to wait {} more, longer than our patience of {}",
+                            self.host,
+                            seconds(wait),
+                            seconds(self.limits.patience)
+                        ),
+                    ));
+                }
+                Ok(Some(until))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Notes how an exchange ended; opens or closes the gate accordingly.
+    pub(super) fn note(&self, ended: Ended<'_>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        match ended {
+            Ended::Answered { bytes } => {
+                self.counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                *state = State { cool_until: state.cool_until, ..State::default() };
+            }
+            Ended::Throttled { wait } => {
+                self.counts.throttled.fetch_add(1, Ordering::Relaxed);
+                state.unanswered = 0;
+                state.throttled_since.get_or_insert(now);
+                // The server's word is capped only against overflow: whether we wait so long is asked at entry.
+                let until = now + wait.min(Duration::from_hours(24));
+                state.cool_until = Some(state.cool_until.map_or(until, |old| old.max(until)));
+            }
+            Ended::GivenUp { server_failed, why } => {
+                let (count, limit, how) = if server_failed {
+                    (&mut state.failed, self.limits.failed_in_a_row, "failed there")
+                } else {
+                    (&mut state.unanswered, self.limits.unanswered_in_a_row, "got no answer")
+                };
+                *count += 1;
+                if *count >= limit {
+                    let why = format!("{count} requests in a row {how}, the last: {why}");
+                    // After the pause one failure more is enough.
+                    *count = limit.saturating_sub(1);
+                    state.down = Some(Down { until: now + self.limits.pause, why });
+                }
+            }
+        }
+    }
+
+    /// Counts one attempt that failed.
+    pub(super) fn note_failed(&self) {
+        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_retry(&self) {
+        self.counts.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn view(&self) -> GateView {
+        let state = self.state();
+        let now = Instant::now();
+        let until = state.down.as_ref().map(|down| down.until).max(state.cool_until);
+        GateView {
+            host: self.host.clone(),
+            in_flight: self.limits.concurrency.max(1) - self.places.available_permits(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            closed_for: until.filter(|until| *until > now).map(|until| until - now),
+        }
+    }
+
+    fn tally(&self) -> RegistryUse {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        RegistryUse {
+            host: self.host.clone(),
+            requests: read(&self.counts.requests),
+            retries: read(&self.counts.retries),
+            throttled: read(&self.counts.throttled),
+            failed: read(&self.counts.failed),
+            bytes: read(&self.counts.bytes),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64().ceil())
+}
+
+/// The gates of all hosts met so far.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    limits: GateLimits,
+    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
+}
+
+impl Gates {
+    pub(super) fn new(limits: GateLimits) -> Self {
+        Self { limits, gates: Mutex::default() }
+    }
+
+    pub(super) fn gate(&self, host: String) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(gates.entry(host.clone()).or_insert_with(|| Arc::new(Gate::new(host, self.limits))))
+    }
+
+    pub(super) fn views(&self) -> Vec<GateView> {
+        self.all().iter().map(|gate| gate.view()).collect()
+    }
+
+    pub(super) fn tallies(&self) -> Vec<RegistryUse> {
+        self.all().iter().map(|gate| gate.tally()).collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Gate>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(change: impl FnOnce(&mut GateLimits)) -> Gate {
+        let mut limits = GateLimits { requests_per_second: None, ..GateLimits::default() };
+        change(&mut limits);
+        Gate::new("registry.example".into(), limits)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_kept_on_tokios_clock() {
+        let gate = gate(|limits| limits.requests_per_second = NonZeroU32::new(10));
+        let began = Instant::now();
+        for _ in 0..30 {
+            drop(gate.enter().await.unwrap());
+        }
+        // A burst of ten, then ten in a second.
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(1900) && took <= Duration::from_millis(2200), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_are_in_flight_than_the_gate_has_places() {
+        let gate = Arc::new(gate(|limits| limits.concurrency = 2));
+        let first = gate.enter().await.unwrap();
+        let _second = gate.enter().await.unwrap();
+        assert_eq!(gate.view().in_flight, 2);
+        let third = tokio::spawn({
+            let gate = Arc::clone(&gate);
+            async move { gate.enter().await.map(drop) }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(gate.view().waiting, 1);
+        assert!(!third.is_finished());
+        drop(first);
+        third.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_host_is_left_alone_until_its_time_is_over() {
+        let gate = gate(|_| {});
+        gate.note(Ended::Throttled { wait: Duration::from_secs(7) });
+        let began = Instant::now();
+        drop(gate.enter().await.unwrap());
+        assert!(began.elapsed() >= Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_wants_more_patience_than_we_have_is_answered_at_once() {
+        let gate = gate(|limits| limits.patience = Duration::from_secs(60));
+        gate.note(Ended::Throttled { wait: Duration::from_secs(3600) });
+        let began = Instant::now();
+        let failure = gate.enter().await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::RateLimited);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(failure.message.contains("registry.example asks us to wait 3600s"), "{failure}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_throttles_for_ever_is_given_up_when_patience_ends() {
+        let gate = gate(|limits| limits.patience = Duration::from_secs(10));
+        let began = Instant::now();
+        let failure = loop {
+            match gate.enter().await {
+                Ok(_place) => gate.note(Ended::Throttled { wait: Duration::from_secs(3) }),
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!(failure.kind, FailureKind::RateLimited);
+        assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_host_is_given_up_and_tried_again_after_the_pause() {
+        let gate = gate(|_| {});
+        for _ in 0..5 {
+            drop(gate.enter().await.unwrap());
+            gate.note(Ended::GivenUp { server_failed: false, why: "connection refused" });
+        }
+        let failure = gate.enter().await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::HostDown);
+        assert!(failure.message.contains("5 requests in a row got no answer"), "{failure}");
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        drop(gate.enter().await.unwrap());
+        gate.note(Ended::GivenUp { server_failed: false, why: "connection refused" });
+        assert_eq!(gate.enter().await.unwrap_err().kind, FailureKind::HostDown, "one more is enough");
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        drop(gate.enter().await.unwrap());
+        gate.note(Ended::Answered { bytes: 1 });
+        for _ in 0..4 {
+            drop(gate.enter().await.unwrap());
+            gate.note(Ended::GivenUp { server_failed: false, why: "connection refused" });
+        }
+        assert!(gate.enter().await.is_ok(), "a success starts the count anew");
+    }
+}

@@ -1,0 +1,379 @@
+//! One exchange with one host: gate, span, time limit, byte cap, retries. Redirects are followed here, one
+//! exchange per hop, and a credential is dropped at the first hop to another host.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, AUTHORIZATION, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use provenance_engine::{Failure, FailureKind};
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::Instrument;
+use url::Url;
+
+use super::endpoint::{Endpoints, authority};
+use super::gate::{Ended, Gate, Gates};
+
+/// Attempts at one exchange before it fails, the first included.
+const ATTEMPTS: u32 = 4;
+/// Attempts at an exchange that gets no answer in time: more would only make a slow host slower.
+const ATTEMPTS_AT_A_TIMEOUT: u32 = 2;
+/// Times one exchange is put off by a host that throttles; the gate's patience ends it earlier as a rule.
+const DEFERRALS: u32 = 100;
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// A host that throttles without saying for how long is left alone for this long.
+const DEFAULT_COOL_DOWN: Duration = Duration::from_secs(1);
+/// And for at least this long whatever it says, so that `Retry-After: 0` makes no storm.
+const SHORTEST_COOL_DOWN: Duration = Duration::from_millis(500);
+const REDIRECTS: usize = 5;
+/// Bytes of an error answer that are read for its message.
+const ERROR_BYTES: usize = 64 * 1024;
+
+/// What is asked in one exchange.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) accept: &'static str,
+    pub(super) authorization: Option<HeaderValue>,
+    /// Bytes of a good answer that are read at the most.
+    pub(super) cap: usize,
+}
+
+impl Question {
+    /// Method and URL, without query: what evidence and errors name.
+    pub(super) fn place(&self) -> String {
+        place(&self.method, &self.url)
+    }
+}
+
+/// Names a place to ask. The query is left out: it may hold what a storage host signed for us.
+pub(super) fn place(method: &Method, url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    format!("{method} {shown}")
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// Where it came from, after redirects.
+    pub(super) url: Url,
+    /// Whether a redirect led to another host.
+    pub(super) elsewhere: bool,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The first error of a body in the distribution spec's error form.
+    pub(super) fn registry_error(&self) -> Option<RegistryError> {
+        #[derive(Deserialize)]
+        struct Errors {
+            errors: Vec<RegistryError>,
+        }
+        serde_json::from_slice::<Errors>(&self.body).ok()?.errors.into_iter().next()
+    }
+
+    /// Status and error code, as evidence shows them.
+    pub(super) fn told(&self) -> String {
+        let status = self.status.as_u16();
+        self.registry_error().map_or_else(|| status.to_string(), |error| format!("{status} {error}"))
+    }
+}
+
+/// An error of the distribution spec's error form.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct RegistryError {
+    #[serde(default)]
+    pub(super) code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl std::fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.code)?;
+        let message: String = self.message.chars().filter(|c| !c.is_control()).take(200).collect();
+        if message.is_empty() { Ok(()) } else { write!(f, " ({message})") }
+    }
+}
+
+/// Why one attempt brought no answer.
+#[derive(Debug)]
+enum Miss {
+    Timeout,
+    Connection(String),
+    TooLarge,
+}
+
+/// The way to every host.
+#[derive(Debug)]
+pub(super) struct Transport {
+    http: reqwest::Client,
+    pub(super) endpoints: Endpoints,
+    pub(super) gates: Gates,
+    timeout: Duration,
+}
+
+impl Transport {
+    pub(super) fn new(endpoints: Endpoints, gates: Gates, timeout: Duration, agent: &str) -> Result<Self, Failure> {
+        // An error only says that a provider is there already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = reqwest::Client::builder()
+            .user_agent(agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|error| Failure::new(FailureKind::Connection, format!("no HTTP client: {}", chain(&error))))?;
+        Ok(Self { http, endpoints, gates, timeout })
+    }
+
+    /// Asks, following redirects. A credential goes only to the scheme, host and port it was given for.
+    pub(super) async fn ask(&self, question: Question) -> Result<Answer, Failure> {
+        let asked = question.url.clone();
+        let mut question = question;
+        for _ in 0..=REDIRECTS {
+            let mut answer = self.exchange(&question).await?;
+            answer.elsewhere = answer.url.origin() != asked.origin();
+            let is_redirect = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+            let Some(location) = answer.header(LOCATION).filter(|_| is_redirect) else { return Ok(answer) };
+            let refuse = |why: String| {
+                Failure::new(FailureKind::Redirect, format!("{} redirects {why}", question.place()))
+            };
+            let next = question.url.join(location).map_err(|_| refuse("to what is no URL".into()))?;
+            if !matches!(next.scheme(), "http" | "https") || next.host_str().is_none() {
+                return Err(refuse(format!("to a {} URL", next.scheme())));
+            }
+            if next.scheme() == "http" && !self.endpoints.may_be_plain(&next) {
+                return Err(refuse(format!(
+                    "to {} over plain HTTP; name that host insecure if you trust the way to it",
+                    authority(&next)
+                )));
+            }
+            if next.origin() != question.url.origin() {
+                question.authorization = None;
+            }
+            question.url = next;
+        }
+        Err(Failure::new(
+            FailureKind::Redirect,
+            format!("{} redirects more than {REDIRECTS} times", place(&question.method, &asked)),
+        ))
+    }
+
+    /// One exchange with one host, retried where a retry can help.
+    async fn exchange(&self, question: &Question) -> Result<Answer, Failure> {
+        let gate = self.gates.gate(self.endpoints.label(&question.url));
+        let began = Instant::now();
+        let mut attempt = 1;
+        let mut deferrals = 0;
+        loop {
+            let pass = gate.enter().await?;
+            let span = tracing::debug_span!(
+                "request",
+                host = gate.host(),
+                method = %question.method,
+                path = question.url.path(),
+                attempt,
+                status = tracing::field::Empty,
+            );
+            let sent = self.attempt(question, &gate).instrument(span).await;
+            drop(pass);
+            let (failure, wait) = match sent {
+                Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+                    deferrals += 1;
+                    if deferrals <= DEFERRALS {
+                        // The gate keeps everyone out for as long as the host asked.
+                        gate.note_retry();
+                        continue;
+                    }
+                    return Err(told(FailureKind::RateLimited, question, &answer, deferrals, began));
+                }
+                Ok(answer) if answer.status.is_server_error() => {
+                    let wait = retry_after(&answer.headers).unwrap_or_default();
+                    (told(FailureKind::ServerError, question, &answer, attempt, began), wait)
+                }
+                Ok(answer) => return Ok(answer),
+                Err(Miss::TooLarge) => {
+                    return Err(Failure::new(
+                        FailureKind::TooLarge,
+                        format!("{}: the answer is larger than {} bytes", question.place(), question.cap),
+                    ));
+                }
+                Err(Miss::Timeout) => {
+                    let after = format!("no complete answer in {:?}", self.timeout);
+                    let failure = missed(FailureKind::Timeout, question, &after, attempt, began);
+                    if attempt >= ATTEMPTS_AT_A_TIMEOUT {
+                        return Err(given_up(&gate, failure));
+                    }
+                    (failure, Duration::ZERO)
+                }
+                Err(Miss::Connection(why)) => {
+                    (missed(FailureKind::Connection, question, &why, attempt, began), Duration::ZERO)
+                }
+            };
+            if attempt >= ATTEMPTS {
+                return Err(given_up(&gate, failure));
+            }
+            gate.note_retry();
+            tokio::time::sleep(wait.min(self.timeout).max(backoff(attempt))).await;
+            attempt += 1;
+        }
+    }
+
+    /// One attempt: sends, reads, and tells the gate how it ended.
+    async fn attempt(&self, question: &Question, gate: &Arc<Gate>) -> Result<Answer, Miss> {
+        let sent = tokio::time::timeout(self.timeout, self.send(question)).await.unwrap_or(Err(Miss::Timeout));
+        match &sent {
+            Ok(answer) => {
+                tracing::Span::current().record("status", answer.status.as_u16());
+                let status = answer.status;
+                let asked_to_wait = retry_after(&answer.headers);
+                match asked_to_wait {
+                    Some(wait) if matches!(status.as_u16(), 429 | 503) => {
+                        gate.note(Ended::Throttled { wait: wait.max(SHORTEST_COOL_DOWN) });
+                    }
+                    None if status == StatusCode::TOO_MANY_REQUESTS => {
+                        gate.note(Ended::Throttled { wait: DEFAULT_COOL_DOWN });
+                    }
+                    _ if status.is_server_error() => gate.note_failed(),
+                    _ => gate.note(Ended::Answered { bytes: answer.body.len() }),
+                }
+            }
+            Err(Miss::TooLarge) => gate.note(Ended::Answered { bytes: question.cap }),
+            Err(Miss::Timeout | Miss::Connection(_)) => gate.note_failed(),
+        }
+        sent
+    }
+
+    async fn send(&self, question: &Question) -> Result<Answer, Miss> {
+        let mut request = self
+            .http
+            .request(question.method.clone(), question.url.clone())
+            .header(ACCEPT, question.accept);
+        if let Some(authorization) = &question.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let mut response = request.send().await.map_err(miss)?;
+        let status = response.status();
+        let good = status.is_success();
+        let cap = if good { question.cap } else { ERROR_BYTES };
+        let announced = response.content_length().filter(|_| question.method != Method::HEAD);
+        if good && announced.is_some_and(|length| length > cap as u64) {
+            return Err(Miss::TooLarge);
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(miss)? {
+            if body.len() + chunk.len() > cap {
+                if good {
+                    return Err(Miss::TooLarge);
+                }
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Answer { status, headers, body: body.freeze(), url: question.url.clone(), elsewhere: false })
+    }
+}
+
+/// Tells the gate of a request that failed for good: so many of these in a row, and the host is given up.
+/// Single attempts do not count, or one image that always fails would close the gate to its neighbours.
+fn given_up(gate: &Gate, failure: Failure) -> Failure {
+    gate.note(Ended::GivenUp { server_failed: failure.kind == FailureKind::ServerError, why: &failure.message });
+    failure
+}
+
+fn miss(error: reqwest::Error) -> Miss {
+    if error.is_timeout() { Miss::Timeout } else { Miss::Connection(chain(&error)) }
+}
+
+/// An error and its causes in one line, without the URL that the place names already.
+fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        source = cause.source();
+    }
+    if causes.is_empty() { error.to_string() } else { causes.join(": ") }
+}
+
+fn told(kind: FailureKind, question: &Question, answer: &Answer, attempts: u32, began: Instant) -> Failure {
+    missed(kind, question, &format!("answered {}", answer.told()), attempts, began)
+}
+
+fn missed(kind: FailureKind, question: &Question, what: &str, attempts: u32, began: Instant) -> Failure {
+    let tries = if attempts == 1 {
+        String::new()
+    } else {
+        format!(" after {attempts} attempts in {:.1}s", began.elapsed().as_secs_f64())
+    };
+    Failure::new(kind, format!("{}: {what}{tries}", question.place()))
+}
+
+/// Full jitter ([the reasons](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)), with a floor.
+fn backoff(attempt: u32) -> Duration {
+    let most = FIRST_BACKOFF.saturating_mul(1 << attempt.min(8)).min(LONGEST_BACKOFF);
+    FIRST_BACKOFF / 2 + most.mul_f64(fastrand::f64())
+}
+
+/// `Retry-After` in seconds or as a date ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            retry_after(&headers)
+        };
+        assert_eq!(of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(of(" 0 "), Some(Duration::ZERO));
+        assert_eq!(of("soon"), None);
+        assert_eq!(of("-1"), None);
+        assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO), "a past date");
+        let soon = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(90));
+        let wait = of(&soon).unwrap();
+        assert!(wait > Duration::from_secs(80) && wait <= Duration::from_secs(90), "{wait:?}");
+    }
+
+    #[test]
+    fn the_backoff_grows_and_stays_bounded() {
+        for attempt in 1..20 {
+            let wait = backoff(attempt);
+            assert!(wait >= FIRST_BACKOFF / 2 && wait <= LONGEST_BACKOFF + FIRST_BACKOFF, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_never_shows_a_query() {
+        let url = Url::parse("https://cdn.example/blob?X-Amz-Signature=secret").unwrap();
+        assert_eq!(place(&Method::GET, &url), "GET https://cdn.example/blob");
+    }
+}

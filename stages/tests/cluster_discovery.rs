@@ -1,0 +1,331 @@
+//! Cluster discovery against the testbed's API: owners, pages, rights, and nothing lost or doubled.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use provenance_engine::Stop;
+use provenance_model::report::{Discovery, ProblemReason};
+use provenance_model::{ContainerKind, Running, Sighting};
+use provenance_stages::discovery::{ClusterSource, DiscoveryError, Namespaces};
+use provenance_testbed::kube::{Expiry, controller, pod};
+use provenance_testbed::{Effect, Fault, KubeApi};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+fn client(api: &KubeApi) -> kube::Client {
+    let mut config = kube::Config::new(api.url().parse().unwrap());
+    config.default_namespace = "own".into();
+    kube::Client::try_from(config).unwrap()
+}
+
+async fn discover_with(
+    api: &KubeApi,
+    namespaces: Namespaces,
+    page: usize,
+) -> Result<(Vec<Sighting>, Discovery), DiscoveryError> {
+    let (tx, mut rx) = mpsc::channel(8);
+    let source = ClusterSource::new(client(api), namespaces).page_size(page);
+    let run = tokio::spawn(source.discover(tx, Stop::default()));
+    let mut sightings = Vec::new();
+    while let Some(sighting) = rx.recv().await {
+        sightings.push(sighting);
+    }
+    run.await.unwrap().map(|discovery| (sightings, discovery))
+}
+
+async fn discover(api: &KubeApi) -> (Vec<Sighting>, Discovery) {
+    discover_with(api, Namespaces::default(), 500).await.unwrap()
+}
+
+fn include(names: &[&str]) -> Namespaces {
+    Namespaces { include: names.iter().map(ToString::to_string).collect(), exclude: vec![] }
+}
+
+/// Namespace and workload of every sighting, counted.
+fn workloads(sightings: &[Sighting]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for sighting in sightings {
+        *counts.entry(format!("{}/{}", sighting.namespace, sighting.workload)).or_default() += 1;
+    }
+    counts
+}
+
+fn counts<'a>(expected: impl IntoIterator<Item = (&'a str, usize)>) -> BTreeMap<String, usize> {
+    expected.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+fn plain_pod(namespace: &str, name: &str, owner: &Value) -> Value {
+    pod(namespace, name, owner, &[("app", "web:1", "")])
+}
+
+/// A chain of owners above two pods; answers nothing, adds all.
+fn chain(api: &KubeApi, namespace: &str, links: &[(&str, &str, &str)]) {
+    let mut above = Value::Null;
+    for (version, kind, name) in links {
+        let uid = api.add_owned((version, kind), namespace, name, &above);
+        above = controller(version, kind, name, &uid);
+    }
+    let last = links.last().map_or("pod", |(_, _, name)| name);
+    for n in 0..2 {
+        api.add(plain_pod(namespace, &format!("{last}-{n}"), &above));
+    }
+}
+
+#[tokio::test]
+async fn every_pod_is_found_under_its_topmost_owner() {
+    let api = KubeApi::start().await.unwrap();
+    chain(&api, "a", &[("apps/v1", "Deployment", "web"), ("apps/v1", "ReplicaSet", "web-1")]);
+    chain(&api, "a", &[("batch/v1", "CronJob", "nightly"), ("batch/v1", "Job", "nightly-1")]);
+    chain(&api, "a", &[("apps/v1", "DaemonSet", "agent")]);
+    chain(&api, "b", &[("argoproj.io/v1alpha1", "Rollout", "roll"), ("apps/v1", "ReplicaSet", "roll-1")]);
+    chain(
+        &api,
+        "b",
+        &[("kafka.strimzi.io/v1beta2", "Kafka", "log"), ("core.strimzi.io/v1beta2", "StrimziPodSet", "log-kafka")],
+    );
+    chain(
+        &api,
+        "b",
+        &[("monitoring.coreos.com/v1", "Prometheus", "main"), ("apps/v1", "StatefulSet", "prometheus-main")],
+    );
+    chain(&api, "b", &[]);
+    let node = controller("v1", "Node", "node-1", "node-uid");
+    api.add(plain_pod("kube-system", "etcd-node-1", &node));
+
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!(
+        workloads(&sightings),
+        counts([
+            ("a/CronJob/nightly", 2),
+            ("a/DaemonSet/agent", 2),
+            ("a/Deployment/web", 2),
+            ("b/Kafka/log", 2),
+            ("b/Pod/pod-0", 1),
+            ("b/Pod/pod-1", 1),
+            ("b/Prometheus/main", 2),
+            ("b/Rollout/roll", 2),
+            ("kube-system/Node/node-1", 1),
+        ])
+    );
+    assert_eq!(discovery.problems, []);
+    assert_eq!(discovery.namespaces, ["a", "b", "kube-system"]);
+    let owners = |workload: &str| {
+        let found = sightings.iter().find(|sighting| sighting.workload.to_string() == workload).unwrap();
+        found.owners.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(owners("Kafka/log"), ["StrimziPodSet/log-kafka", "Kafka/log"]);
+    assert!(
+        api.log().iter().all(|asked| !asked.path.contains("/pods/") && !asked.path.contains("replicasets/")),
+        "never a request per object"
+    );
+    let lists = api.log().iter().filter(|asked| asked.path.contains("limit=")).count();
+    assert_eq!(lists, 11, "one listing a kind: {:#?}", api.log());
+}
+
+#[tokio::test]
+async fn containers_of_every_kind_are_sighted_with_their_pod() {
+    let api = KubeApi::start().await.unwrap();
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let mut both = pod("a", "p", &Value::Null, &[("app", "web:1", &format!("web@{digest}")), ("side", "web:1", "")]);
+    both["spec"]["initContainers"] = json!([{"name": "init", "image": "init:1"}]);
+    both["spec"]["ephemeralContainers"] = json!([{"name": "debug", "image": "busybox"}]);
+    api.add(both);
+    let (sightings, _) = discover(&api).await;
+    let seen: Vec<_> =
+        sightings.iter().map(|s| (s.container_kind, &*s.container, s.image.written.as_str(), s.running.clone())).collect();
+    assert_eq!(
+        seen,
+        [
+            (ContainerKind::Init, "init", "init:1", Running::Unknown),
+            (ContainerKind::Container, "app", "web:1", Running::Manifest(digest.parse().unwrap())),
+            (ContainerKind::Container, "side", "web:1", Running::Unknown),
+            (ContainerKind::Ephemeral, "debug", "busybox", Running::Unknown),
+        ]
+    );
+    assert!(sightings.iter().all(|sighting| sighting.pod == sightings[0].pod));
+}
+
+#[tokio::test]
+async fn an_expired_continue_token_loses_and_doubles_nothing() {
+    for expiry in [Expiry::WithFreshToken, Expiry::Bare] {
+        for after in [0, 1, 3] {
+            let api = KubeApi::start().await.unwrap();
+            for n in 0..47 {
+                api.add(plain_pod("a", &format!("pod-{n:02}"), &Value::Null));
+            }
+            api.expire_continue_token(after, expiry);
+            let (sightings, discovery) = discover_with(&api, Namespaces::default(), 10).await.unwrap();
+            assert_eq!(workloads(&sightings).len(), 47, "{expiry:?} after {after}");
+            assert_eq!(sightings.len(), 47, "{expiry:?} after {after}");
+            assert_eq!(discovery.problems, []);
+            assert!(api.log().iter().any(|asked| asked.status == 410));
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_come_while_later_pages_still_load() {
+    let api = KubeApi::start().await.unwrap();
+    for n in 0..30 {
+        api.add(plain_pod("a", &format!("pod-{n:02}"), &Value::Null));
+    }
+    api.fault(Fault::on("continue=", Effect::Hang));
+    let (tx, mut rx) = mpsc::channel(100);
+    let stop = Stop::new(Duration::ZERO);
+    let source = ClusterSource::new(client(&api), Namespaces::default()).page_size(10);
+    let run = tokio::spawn(source.discover(tx, stop.clone()));
+    for _ in 0..10 {
+        rx.recv().await.unwrap();
+    }
+    stop.order();
+    let discovery = run.await.unwrap().unwrap();
+    assert_eq!(discovery.problems.len(), 1);
+    assert_eq!(discovery.problems[0].reason, ProblemReason::Stopped);
+    assert!(discovery.problems[0].rows_missing);
+}
+
+#[tokio::test]
+async fn a_listing_that_fails_halfway_keeps_its_rows_and_says_so() {
+    let api = KubeApi::start().await.unwrap();
+    for n in 0..30 {
+        api.add(plain_pod("a", &format!("pod-{n:02}"), &Value::Null));
+    }
+    api.fault(Fault::on("continue=", Effect::status(418)).after(1));
+    let (sightings, discovery) = discover_with(&api, Namespaces::default(), 10).await.unwrap();
+    assert_eq!(sightings.len(), 20);
+    let problem = &discovery.problems[0];
+    assert_eq!((problem.reason, problem.rows_missing), (ProblemReason::CutShort, true));
+    assert!(problem.message.contains("cut short after 20 pods"), "{}", problem.message);
+}
+
+#[tokio::test]
+async fn a_passing_failure_of_the_api_is_not_seen() {
+    let api = KubeApi::start().await.unwrap();
+    api.add(plain_pod("a", "p", &Value::Null));
+    api.fault(Fault::on("/pods", Effect::status(500)).times(1));
+    api.fault(Fault::on("/pods", Effect::retry_after(429, 0)).times(1));
+    api.fault(Fault::on("/pods", Effect::Cut).times(1));
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!((sightings.len(), discovery.problems.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_kind_that_may_not_be_read_ends_the_climb_and_is_named() {
+    let api = KubeApi::start().await.unwrap();
+    chain(&api, "a", &[("apps/v1", "Deployment", "web"), ("apps/v1", "ReplicaSet", "web-1")]);
+    api.deny_everywhere("replicasets");
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!(workloads(&sightings), counts([("a/ReplicaSet/web-1", 2)]));
+    assert_eq!(discovery.problems.len(), 1);
+    let problem = &discovery.problems[0];
+    assert_eq!((problem.reason, problem.rows_missing), (ProblemReason::Forbidden, false));
+    assert!(problem.message.contains("ReplicaSet") && problem.message.contains("grant get and list"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn an_owner_that_came_after_its_kind_was_listed_is_looked_for_once_more() {
+    let api = KubeApi::start().await.unwrap();
+    chain(&api, "a", &[("apps/v1", "Deployment", "web"), ("apps/v1", "ReplicaSet", "web-1")]);
+    let deployment = api.add_owned(("apps/v1", "Deployment"), "z", "late", &Value::Null);
+    let above = controller("apps/v1", "Deployment", "late", &deployment);
+    let uid = api.add_owned(("apps/v1", "ReplicaSet"), "z", "late-1", &above);
+    api.add(plain_pod("z", "late-1-0", &controller("apps/v1", "ReplicaSet", "late-1", &uid)));
+    api.add(plain_pod("z", "orphan", &controller("apps/v1", "ReplicaSet", "deleted", "no-such-uid")));
+    let empty = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "items": []});
+    let answer = Effect::Answer { status: 200, headers: vec![], body: empty.to_string() };
+    api.fault(Fault::on("/replicasets", answer).times(1));
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!(
+        workloads(&sightings),
+        counts([("a/Deployment/web", 2), ("z/Deployment/late", 1), ("z/ReplicaSet/deleted", 1)])
+    );
+    assert_eq!(discovery.problems, []);
+    let listed = api.log().iter().filter(|asked| asked.path.contains("/replicasets")).count();
+    assert_eq!(listed, 2);
+}
+
+#[tokio::test]
+async fn a_version_that_is_no_longer_served_is_read_in_the_preferred_one() {
+    let api = KubeApi::start().await.unwrap();
+    let rollout = api.add_owned(("argoproj.io/v1", "Rollout"), "a", "roll", &Value::Null);
+    let group = json!({"kind": "APIGroup", "name": "argoproj.io", "preferredVersion": {"groupVersion": "argoproj.io/v1"}});
+    let answer = Effect::Answer { status: 200, headers: vec![], body: group.to_string() };
+    api.fault(Fault::on("GET /apis/argoproj.io?", answer.clone()));
+    api.fault(Fault::on("GET /apis/argoproj.io", answer).after(1).times(1));
+    api.add(plain_pod("a", "p", &controller("argoproj.io/v1alpha1", "Rollout", "roll", &rollout)));
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!(workloads(&sightings), counts([("a/Rollout/roll", 1)]));
+    assert_eq!(discovery.problems, [], "{:#?}", api.log());
+}
+
+fn two_namespaces(api: &KubeApi) {
+    for namespace in ["a", "own"] {
+        chain(api, namespace, &[("apps/v1", "Deployment", "web"), ("apps/v1", "ReplicaSet", "web-1")]);
+    }
+}
+
+#[tokio::test]
+async fn only_wanted_namespaces_are_read_and_missing_ones_are_named() {
+    let api = KubeApi::start().await.unwrap();
+    two_namespaces(&api);
+    api.add_namespace("empty");
+    let (sightings, discovery) = discover_with(&api, include(&["a", "empty", "gone"]), 500).await.unwrap();
+    assert_eq!(workloads(&sightings), counts([("a/Deployment/web", 2)]));
+    assert_eq!(discovery.namespaces, ["a", "empty"]);
+    assert_eq!(discovery.problems.len(), 1);
+    assert_eq!(discovery.problems[0].reason, ProblemReason::NotFound);
+    assert!(discovery.problems[0].message.contains("\"gone\" does not exist"));
+
+    let exclude = Namespaces { include: vec![], exclude: vec!["a".into()] };
+    let (sightings, discovery) = discover_with(&api, exclude, 500).await.unwrap();
+    assert_eq!(workloads(&sightings), counts([("own/Deployment/web", 2)]));
+    assert_eq!(discovery.namespaces, ["own"]);
+}
+
+#[tokio::test]
+async fn with_rights_in_namespaces_only_it_works_namespace_by_namespace() {
+    let api = KubeApi::start().await.unwrap();
+    two_namespaces(&api);
+    api.deny("pods", None);
+    api.deny("replicasets", None);
+    api.deny("pods", Some("a"));
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!(workloads(&sightings), counts([("own/Deployment/web", 2)]));
+    assert_eq!(discovery.problems.len(), 1);
+    let problem = &discovery.problems[0];
+    assert_eq!((problem.reason, problem.rows_missing), (ProblemReason::Forbidden, true));
+    assert_eq!(problem.namespace.as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn with_rights_in_its_own_namespace_only_it_reads_that_and_says_so() {
+    let api = KubeApi::start().await.unwrap();
+    two_namespaces(&api);
+    for kind in ["pods", "namespaces", "replicasets", "deployments"] {
+        api.deny(kind, None);
+        api.deny(kind, Some("a"));
+    }
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!(workloads(&sightings), counts([("own/Deployment/web", 2)]));
+    assert!(discovery.problems[0].rows_missing);
+    assert!(discovery.problems[0].message.contains("only its own namespace \"own\""), "{discovery:?}");
+
+    // Asked for by name, the same namespace is all that was wanted.
+    let (sightings, discovery) = discover_with(&api, include(&["own"]), 500).await.unwrap();
+    assert_eq!((sightings.len(), discovery.problems.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_read_there_is_no_report() {
+    let api = KubeApi::start().await.unwrap();
+    two_namespaces(&api);
+    api.deny_everywhere("*");
+    for namespaces in [Namespaces::default(), include(&["a"])] {
+        let error = discover_with(&api, namespaces, 500).await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::Api(_)) && error.to_string().contains("forbidden"), "{error}");
+    }
+    api.stop().await;
+    let error = discover_with(&api, Namespaces::default(), 500).await.unwrap_err();
+    assert!(error.to_string().contains("after 5 attempts"), "{error}");
+}

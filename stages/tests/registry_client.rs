@@ -1,0 +1,384 @@
+//! The registry client against the testbed: what it asks, what it never does, and how each fault is told.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use provenance_engine::{Failure, FailureKind};
+use provenance_model::{CredentialScope, Digest, ImageReference, Trail};
+use provenance_stages::registry::{
+    Asking, Caps, ClientSettings, Credential, Endpoints, GateLimits, Manifest, Name, Referrers, RegistryClient,
+};
+use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
+
+struct Bench {
+    registry: Registry,
+    client: Arc<RegistryClient>,
+}
+
+fn settings() -> ClientSettings {
+    ClientSettings {
+        timeout: Duration::from_millis(400),
+        limits: GateLimits { requests_per_second: None, patience: Duration::from_secs(5), ..GateLimits::default() },
+        ..ClientSettings::default()
+    }
+}
+
+async fn bench(options: RegistryOptions, change: impl FnOnce(&mut ClientSettings, &Registry)) -> Bench {
+    let registry = Registry::with(options).await.unwrap();
+    let mut settings = settings();
+    change(&mut settings, &registry);
+    let client = Arc::new(RegistryClient::new(settings, "test").unwrap());
+    Bench { registry, client }
+}
+
+async fn open() -> Bench {
+    bench(RegistryOptions::default(), |_, _| {}).await
+}
+
+impl Bench {
+    fn reference(&self, rest: &str) -> ImageReference {
+        format!("{}/{rest}", self.registry.host()).parse().unwrap()
+    }
+
+    async fn manifest(&self, rest: &str) -> Result<Option<Arc<Manifest>>, Failure> {
+        let reference = self.reference(rest);
+        let (trail, scope) = (Trail::default(), CredentialScope::default());
+        let asking = asking(&reference, &scope, &trail);
+        let name = match (&reference.tag, &reference.digest) {
+            (_, Some(digest)) => Name::Digest(digest),
+            (Some(tag), None) => Name::Tag(tag),
+            (None, None) => unreachable!(),
+        };
+        self.client.manifest(&asking, name).await
+    }
+
+    async fn tags(&self, repository: &str) -> Result<Option<Vec<String>>, Failure> {
+        let reference = self.reference(repository);
+        let (trail, scope) = (Trail::default(), CredentialScope::default());
+        self.client.tags(&asking(&reference, &scope, &trail)).await
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.registry.log().into_iter().map(|logged| format!("{} {}", logged.status, logged.path)).collect()
+    }
+}
+
+fn asking<'a>(reference: &'a ImageReference, scope: &'a CredentialScope, trail: &'a Trail) -> Asking<'a> {
+    Asking { stage: "test", registry: &reference.registry, repository: &reference.repository, scope, trail }
+}
+
+#[tokio::test]
+async fn a_manifest_is_asked_for_once_by_tag_and_never_again_by_its_digest() {
+    let bench = open().await;
+    let digest = bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    let many = (0..20).map(|_| bench.manifest("team/app:1"));
+    for manifest in futures::future::join_all(many).await {
+        assert_eq!(manifest.unwrap().unwrap().digest.as_str(), digest);
+    }
+    bench.manifest(&format!("team/app@{digest}")).await.unwrap().unwrap();
+    assert_eq!(bench.paths(), ["200 /v2/team/app/manifests/1"]);
+}
+
+#[tokio::test]
+async fn what_the_registry_says_it_has_not_is_absent_and_what_it_does_not_say_is_a_failure() {
+    let bench = open().await;
+    bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    assert!(bench.manifest("team/app:2").await.unwrap().is_none());
+    assert!(bench.manifest("team/other:1").await.unwrap().is_none());
+    bench.registry.fault(Fault::on("/manifests/1", Effect::status(404)));
+    let failure = bench.manifest("team/app:1").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::UnexpectedStatus, "{failure}");
+    assert!(failure.message.contains("not as a registry does"), "{failure}");
+}
+
+#[tokio::test]
+async fn each_fault_is_told_by_its_kind_and_names_the_place() {
+    let elsewhere = Registry::with(RegistryOptions { auth: Auth::Basic(vec![]), ..RegistryOptions::default() })
+        .await
+        .unwrap();
+    let flood = Effect::Flood(50 << 20);
+    let redirect = Effect::Redirect(format!("http://{}", elsewhere.host()));
+    for (effect, kind, says) in [
+        (Effect::Hang, FailureKind::Timeout, "no complete answer in 400ms after 2 attempts"),
+        (Effect::Delay(Duration::from_secs(2)), FailureKind::Timeout, "no complete answer"),
+        (Effect::status(401), FailureKind::Unauthorized, "answered 401"),
+        (Effect::status(403), FailureKind::Forbidden, "answered 403"),
+        (Effect::status(404), FailureKind::UnexpectedStatus, "answered 404"),
+        (Effect::status(418), FailureKind::UnexpectedStatus, "answered 418"),
+        (Effect::status(500), FailureKind::ServerError, "answered 500 after 4 attempts"),
+        (Effect::retry_after(429, 3600), FailureKind::RateLimited, "asks us to wait 3600s"),
+        (Effect::Cut, FailureKind::Connection, "after 4 attempts"),
+        (Effect::Corrupt, FailureKind::DigestMismatch, "the content has digest"),
+        (flood, FailureKind::TooLarge, "larger than 4194304 bytes"),
+        (redirect, FailureKind::Unauthorized, "after a redirect"),
+        (Effect::Redirect("http://registry.example".into()), FailureKind::Redirect, "plain HTTP"),
+        (Effect::Redirect("ftp://127.0.0.1".into()), FailureKind::Redirect, "to a ftp URL"),
+    ] {
+        let bench = open().await;
+        bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+        bench.registry.push("team/well", "1", &BuiltImage::single("well"));
+        bench.registry.fault(Fault::on("team/app", effect.clone()));
+        if kind != FailureKind::RateLimited {
+            bench.manifest("team/well:1").await.unwrap().unwrap();
+        }
+        let began = Instant::now();
+        let failure = bench.manifest("team/app:1").await.unwrap_err();
+        assert_eq!(failure.kind, kind, "{effect:?}: {failure}");
+        assert!(failure.message.contains(says), "{effect:?}: {failure}");
+        assert!(failure.message.contains(&bench.registry.host()), "{effect:?}: {failure}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{effect:?} took {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_loop_ends() {
+    let bench = open().await;
+    let own = format!("http://{}", bench.registry.host());
+    bench.registry.fault(Fault::on("team/app", Effect::Redirect(own)));
+    let failure = bench.manifest("team/app:1").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Redirect);
+    assert_eq!(bench.registry.log().len(), 6);
+}
+
+#[tokio::test]
+async fn a_passing_fault_is_retried_and_counted() {
+    let bench = open().await;
+    bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    bench.registry.fault(Fault::on("/manifests/1", Effect::status(502)).times(1));
+    bench.registry.fault(Fault::on("/manifests/1", Effect::Cut).times(1));
+    bench.manifest("team/app:1").await.unwrap().unwrap();
+    let tally = &bench.client.tallies()[0];
+    assert_eq!((tally.requests, tally.retries, tally.failed), (3, 2, 2));
+}
+
+#[tokio::test]
+async fn retry_after_is_obeyed() {
+    let bench = open().await;
+    bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    bench.registry.fault(Fault::on("/manifests/1", Effect::retry_after(429, 1)).times(1));
+    let began = Instant::now();
+    bench.manifest("team/app:1").await.unwrap().unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!(bench.client.tallies()[0].throttled, 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_down_is_told_and_soon_not_asked_any_more() {
+    let bench = open().await;
+    bench.registry.stop().await;
+    let began = Instant::now();
+    let many: Vec<String> = (0..50).map(|n| format!("team/app{n}:1")).collect();
+    let failures = futures::future::join_all(many.iter().map(|rest| bench.manifest(rest))).await;
+    let mut kinds: Vec<_> = failures.into_iter().map(|failure| failure.unwrap_err().kind).collect();
+    kinds.sort_unstable();
+    assert!(kinds.contains(&FailureKind::Connection));
+    assert!(kinds.iter().filter(|kind| **kind == FailureKind::HostDown).count() >= 30, "{kinds:?}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+fn bearer(public: &[&str]) -> RegistryOptions {
+    let auth = Auth::Bearer {
+        users: vec![("ann".into(), "secret".into())],
+        public: public.iter().map(ToString::to_string).collect(),
+    };
+    RegistryOptions { auth, ..RegistryOptions::default() }
+}
+
+fn known(settings: &mut ClientSettings, registry: &Registry) {
+    let credential = Credential { username: "ann".into(), password: "secret".into() };
+    let key = (CredentialScope::default(), provenance_model::Registry::new(&registry.host()));
+    settings.credentials = HashMap::from([(key, credential)]);
+}
+
+#[tokio::test]
+async fn one_token_a_repository_and_one_challenge_a_host() {
+    let bench = bench(bearer(&["*"]), |_, _| {}).await;
+    for n in 0..10 {
+        bench.registry.push(&format!("team/app{n}"), "1", &BuiltImage::single(&format!("{n}")));
+        bench.registry.push(&format!("team/app{n}"), "2", &BuiltImage::single(&format!("{n} two")));
+    }
+    let names: Vec<String> = (0..10).flat_map(|n| [format!("team/app{n}:1"), format!("team/app{n}:2")]).collect();
+    for manifest in futures::future::join_all(names.iter().map(|rest| bench.manifest(rest))).await {
+        manifest.unwrap().unwrap();
+    }
+    let paths = bench.paths();
+    let count = |what: &str| paths.iter().filter(|path| path.contains(what)).count();
+    assert_eq!((count("401"), count("/token"), count("200 /v2/")), (1, 10, 20), "{paths:#?}");
+}
+
+#[tokio::test]
+async fn credentials_open_what_is_private_and_wrong_or_missing_ones_are_told() {
+    let with = bench(bearer(&[]), known).await;
+    with.registry.push("team/app", "1", &BuiltImage::single("app"));
+    with.manifest("team/app:1").await.unwrap().unwrap();
+
+    let without = bench(bearer(&[]), |_, _| {}).await;
+    without.registry.push("team/app", "1", &BuiltImage::single("app"));
+    let failure = without.manifest("team/app:1").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unauthorized);
+    assert!(failure.message.contains("token service"), "{failure}");
+
+    let basic = RegistryOptions {
+        auth: Auth::Basic(vec![("ann".into(), "secret".into())]),
+        ..RegistryOptions::default()
+    };
+    let with = bench(basic.clone(), known).await;
+    with.registry.push("team/app", "1", &BuiltImage::single("app"));
+    with.registry.push("team/app", "2", &BuiltImage::single("app2"));
+    with.manifest("team/app:1").await.unwrap().unwrap();
+    with.manifest("team/app:2").await.unwrap().unwrap();
+    assert_eq!(with.registry.log().len(), 3, "one challenge for the host");
+
+    let wrong = bench(basic.clone(), |settings, registry| {
+        known(settings, registry);
+        for credential in settings.credentials.values_mut() {
+            credential.password = "wrong".into();
+        }
+    })
+    .await;
+    let failure = wrong.manifest("team/app:1").await.unwrap_err();
+    assert!(failure.message.contains("to the credential we have"), "{failure}");
+    assert!(!format!("{:?}{failure}", wrong.client).contains("wrong"), "no secret is ever shown");
+
+    let without = bench(basic, |_, _| {}).await;
+    let failure = without.manifest("team/app:1").await.unwrap_err();
+    assert!(failure.message.contains("we have no credential for it"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_longer_taken_is_renewed_once() {
+    let bench = bench(bearer(&["*"]), |_, _| {}).await;
+    bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    bench.registry.push("team/app", "2", &BuiltImage::single("app2"));
+    bench.manifest("team/app:1").await.unwrap().unwrap();
+    let own = format!("http://{}", bench.registry.host());
+    let refused = Effect::Answer {
+        status: 401,
+        headers: vec![("www-authenticate".into(), format!("Bearer realm=\"{own}/token\",service=\"testbed\""))],
+        body: String::new(),
+    };
+    bench.registry.fault(Fault::on("/manifests/2", refused).times(1));
+    bench.manifest("team/app:2").await.unwrap().unwrap();
+    assert_eq!(bench.paths().iter().filter(|path| path.contains("/token")).count(), 2);
+}
+
+#[tokio::test]
+async fn a_credential_never_follows_a_redirect_to_another_host() {
+    let elsewhere = Registry::start().await.unwrap();
+    elsewhere.push("team/app", "1", &BuiltImage::single("app"));
+    let target = format!("http://{}", elsewhere.host());
+    let basic =
+        RegistryOptions { auth: Auth::Basic(vec![("ann".into(), "secret".into())]), ..RegistryOptions::default() };
+    let bench = bench(basic, known).await;
+    bench.registry.push("team/app", "0", &BuiltImage::single("zero"));
+    bench.manifest("team/app:0").await.unwrap().unwrap();
+    bench.registry.fault(Fault::on("/manifests/1", Effect::Redirect(target)));
+    bench.manifest("team/app:1").await.unwrap().unwrap();
+    assert!(bench.registry.log().last().unwrap().authorization.is_some());
+    assert!(elsewhere.log().iter().all(|logged| logged.authorization.is_none()), "{:?}", elsewhere.log());
+}
+
+#[tokio::test]
+async fn a_token_service_that_fails_is_a_failure_and_never_an_absence() {
+    for (effect, kind) in [
+        (Effect::status(500), FailureKind::ServerError),
+        (Effect::status(404), FailureKind::UnexpectedStatus),
+        (Effect::status(403), FailureKind::Forbidden),
+        (Effect::Answer { status: 200, headers: vec![], body: "{}".into() }, FailureKind::Malformed),
+        (Effect::Answer { status: 200, headers: vec![], body: "<html>".into() }, FailureKind::Malformed),
+        (Effect::Hang, FailureKind::Timeout),
+    ] {
+        let bench = bench(bearer(&["*"]), |_, _| {}).await;
+        bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+        bench.registry.fault(Fault::on("/token", effect.clone()));
+        let failure = bench.manifest("team/app:1").await.unwrap_err();
+        assert_eq!(failure.kind, kind, "{effect:?}: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn tags_are_read_to_the_last_page_and_a_list_without_end_is_cut_off() {
+    let options = RegistryOptions { tag_page: 7, ..RegistryOptions::default() };
+    let bench = bench(options, |settings, _| settings.caps = Caps { pages: 10, ..Caps::default() }).await;
+    for n in 0..50 {
+        bench.registry.push("team/app", &format!("1.{n:02}"), &BuiltImage::single("app"));
+    }
+    let tags = bench.tags("team/app").await.unwrap().unwrap();
+    assert_eq!((tags.len(), tags[49].as_str()), (50, "1.49"));
+    assert_eq!(bench.registry.log().len(), 8);
+    assert!(bench.tags("team/none").await.unwrap().is_none());
+
+    bench.registry.fault(Fault::on("/tags/list", Effect::EndlessPages));
+    let failure = bench.tags("team/app").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::TooLarge);
+    assert!(failure.message.contains("does not end after 10 pages"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_blob_beyond_its_cap_or_with_another_digest_is_refused() {
+    let bench = open().await;
+    let image = BuiltImage::single("app");
+    bench.registry.push("team/app", "1", &image);
+    let reference = bench.reference("team/app");
+    let (trail, scope) = (Trail::default(), CredentialScope::default());
+    let asking = asking(&reference, &scope, &trail);
+    let digest: Digest = image.image_ids()[0].parse().unwrap();
+    let blob = bench.client.blob(&asking, &digest, 1 << 20).await.unwrap().unwrap();
+    assert_eq!(blob, image.blobs[0]);
+    assert_eq!(bench.client.blob(&asking, &digest, 10).await.unwrap_err().kind, FailureKind::TooLarge);
+    bench.registry.fault(Fault::on("/blobs/", Effect::Corrupt));
+    assert_eq!(bench.client.blob(&asking, &digest, 1 << 20).await.unwrap_err().kind, FailureKind::DigestMismatch);
+    let answers: Vec<_> = trail.of("test").into_iter().map(|asked| asked.answer).collect();
+    assert!(answers[0].starts_with("200 "), "{answers:?}");
+    assert!(answers[2].starts_with("digestMismatch: "), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_registry_without_the_referrers_api_is_told_from_one_without_referrers() {
+    let digest: Digest = BuiltImage::single("app").digest().parse().unwrap();
+    for (api, listed) in [(true, Some(0)), (false, None)] {
+        let bench = bench(RegistryOptions { referrers_api: api, ..RegistryOptions::default() }, |_, _| {}).await;
+        bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+        let reference = bench.reference("team/app");
+        let (trail, scope) = (Trail::default(), CredentialScope::default());
+        let referrers = bench.client.referrers(&asking(&reference, &scope, &trail), &digest).await.unwrap();
+        let count = match referrers {
+            Referrers::Listed(listed) => Some(listed.len()),
+            Referrers::NoApi => None,
+        };
+        assert_eq!(count, listed);
+        bench.registry.fault(Fault::on("/referrers/", Effect::status(500)));
+        let failed = bench.client.referrers(&asking(&reference, &scope, &trail), &digest).await;
+        assert_eq!(failed.unwrap_err().kind, FailureKind::ServerError);
+    }
+}
+
+#[tokio::test]
+async fn a_throttled_registry_does_not_hold_up_another() {
+    let slow = Registry::start().await.unwrap();
+    let fast = Registry::start().await.unwrap();
+    slow.push("app", "1", &BuiltImage::single("slow"));
+    fast.push("app", "1", &BuiltImage::single("fast"));
+    let endpoints = Endpoints::default()
+        .stand_in("slow.example", slow.url().parse().unwrap())
+        .stand_in("fast.example", fast.url().parse().unwrap());
+    let client = RegistryClient::new(ClientSettings { endpoints, ..settings() }, "test").unwrap();
+    slow.fault(Fault::on("/manifests/", Effect::retry_after(429, 2)).times(1));
+    let ask = |name: &str| {
+        let reference: ImageReference = format!("{name}/app:1").parse().unwrap();
+        let client = &client;
+        async move {
+            let (trail, scope) = (Trail::default(), CredentialScope::default());
+            let began = Instant::now();
+            let tag = reference.tag.clone().unwrap();
+            client.manifest(&asking(&reference, &scope, &trail), Name::Tag(&tag)).await.unwrap().unwrap();
+            began.elapsed()
+        }
+    };
+    let (slow_took, fast_took) = tokio::join!(ask("slow.example"), ask("fast.example"));
+    assert!(slow_took >= Duration::from_secs(2) && fast_took < Duration::from_secs(1), "{slow_took:?} {fast_took:?}");
+    let hosts: Vec<_> = client.tallies().into_iter().map(|tally| tally.host).collect();
+    assert_eq!(hosts, ["fast.example", "slow.example"]);
+}

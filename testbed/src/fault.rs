@@ -1,0 +1,110 @@
+//! Faults to order: which requests they strike, how often, and what they do.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a fault does to the request it strikes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Answers with this status, these headers and this body.
+    Answer {
+        /// The status.
+        status: u16,
+        /// Headers.
+        headers: Vec<(String, String)>,
+        /// The body.
+        body: String,
+    },
+    /// Answers late.
+    Delay(Duration),
+    /// Never answers.
+    Hang,
+    /// Sends half of the answer and then cuts the connection.
+    Cut,
+    /// Flips a byte of the answer's body, length and headers as they were.
+    Corrupt,
+    /// Answers 200 with a body of this many bytes, without saying how many.
+    Flood(usize),
+    /// Redirects to this URL, the request's path and query appended.
+    Redirect(String),
+    /// Answers every page of a list with a link to one more.
+    EndlessPages,
+}
+
+impl Effect {
+    /// A bare status, with a body that no registry would send.
+    pub fn status(status: u16) -> Self {
+        Self::Answer { status, headers: Vec::new(), body: "ordered by the test".into() }
+    }
+
+    /// A status with a `Retry-After` in seconds.
+    pub fn retry_after(status: u16, seconds: u32) -> Self {
+        Self::Answer {
+            status,
+            headers: vec![("retry-after".into(), seconds.to_string())],
+            body: String::new(),
+        }
+    }
+}
+
+/// A fault: strikes requests whose method, path and query together contain a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    contains: String,
+    times: Option<usize>,
+    skip: usize,
+    effect: Effect,
+}
+
+impl Fault {
+    /// Strikes every request whose `METHOD /path?query` contains `contains`.
+    pub fn on(contains: &str, effect: Effect) -> Self {
+        Self { contains: contains.to_owned(), times: None, skip: 0, effect }
+    }
+
+    /// Strikes only so many times.
+    #[must_use]
+    pub fn times(mut self, times: usize) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// Lets so many matching requests pass first.
+    #[must_use]
+    pub fn after(mut self, passed: usize) -> Self {
+        self.skip = passed;
+        self
+    }
+}
+
+/// The faults of one server.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<Vec<Fault>>);
+
+impl Faults {
+    pub(crate) fn add(&self, fault: Fault) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The effect of the first fault that strikes this request.
+    pub(crate) fn strike(&self, line: &str) -> Option<Effect> {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults.iter_mut().filter(|fault| line.contains(&fault.contains)) {
+            if fault.skip > 0 {
+                fault.skip -= 1;
+                continue;
+            }
+            match &mut fault.times {
+                Some(0) => continue,
+                Some(times) => *times -= 1,
+                None => {}
+            }
+            return Some(fault.effect.clone());
+        }
+        None
+    }
+}
