@@ -1,1 +1,19 @@
-//! x
+//! The `provenance-collector` binary, as a library so that tests and benches can put its parts together.
+//!
+//! [`topology`] is the system's diagram in code; [`run`] starts it and makes the report. [`options`] is the
+//! one definition of every option; [`config`] reads them.
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod options;
+pub mod progress;
+pub mod reference;
+pub mod run;
+pub mod shutdown;
+pub mod table;
+pub mod telemetry;
+pub mod topology;
+
+/// The version, as `--version` and reports show it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -56,7 +56,8 @@ impl Stage<Dossier> for DigestStage {
             scope: &dossier.subject.scope,
             trail: &dossier.trail,
         };
-        let comparison = Comparison { client: &self.client, asking, reference, running: &dossier.subject.running };
+        let comparison =
+            Comparison { client: &self.client, asking, reference, running: &dossier.subject.running };
         comparison.compare().await
     }
 }
@@ -74,7 +75,10 @@ struct Comparison<'a> {
 enum Named {
     Manifest(Arc<Manifest>),
     /// Known by its digest only, from a HEAD.
-    Head { digest: Digest, media_type: Option<String> },
+    Head {
+        digest: Digest,
+        media_type: Option<String>,
+    },
 }
 
 impl Named {
@@ -115,7 +119,12 @@ impl Comparison<'_> {
         }
         let Some(running) = running else {
             // Nothing runs: what the tag names is all there is.
-            return Ok(Outcome::Found(self.finding(DriftState::NotAsked, &named, named.digest().clone(), None)));
+            return Ok(Outcome::Found(self.finding(
+                DriftState::NotAsked,
+                &named,
+                named.digest().clone(),
+                None,
+            )));
         };
         let nothing_runs = *self.running == Running::Unknown;
         let same = if nothing_runs { DriftState::NotAsked } else { DriftState::Same };
@@ -158,7 +167,8 @@ impl Comparison<'_> {
 
     /// A name that was asked by HEAD, with what an index would say.
     async fn with_children(&self, named: Named) -> Result<Named, Failure> {
-        let is_index = |media_type: &str| media_type.contains("index") || media_type.contains("manifest.list");
+        let is_index =
+            |media_type: &str| media_type.contains("index") || media_type.contains("manifest.list");
         match &named {
             Named::Head { digest, media_type } if media_type.as_deref().is_none_or(is_index) => {
                 let manifest = self.client.manifest(&self.asking, Name::Digest(digest)).await?;
@@ -198,7 +208,12 @@ impl Comparison<'_> {
         let Some(there) = self.by_digest(running).await? else { return Ok(Outcome::Found(gone(running))) };
         let state = if tag_is_gone { DriftState::TagGone } else { DriftState::Drifted };
         let (platforms, media_type) = described(Some(&there));
-        Ok(Outcome::Found(DigestFinding { digest: Some(running.clone()), platforms, media_type, ..bare(state) }))
+        Ok(Outcome::Found(DigestFinding {
+            digest: Some(running.clone()),
+            platforms,
+            media_type,
+            ..bare(state)
+        }))
     }
 
     /// The runtime knows only an image id: which of the tag's manifests has it?
@@ -272,7 +287,14 @@ fn described(named: Option<&Named>) -> (Vec<Platform>, Option<String>) {
 }
 
 fn bare(state: DriftState) -> DigestFinding {
-    DigestFinding { state, digest: None, tag_digest: None, platform: None, platforms: Vec::new(), media_type: None }
+    DigestFinding {
+        state,
+        digest: None,
+        tag_digest: None,
+        platform: None,
+        platforms: Vec::new(),
+        media_type: None,
+    }
 }
 
 fn gone(running: &Digest) -> DigestFinding {

@@ -82,7 +82,10 @@ async fn every_pod_is_found_under_its_topmost_owner() {
     chain(
         &api,
         "b",
-        &[("kafka.strimzi.io/v1beta2", "Kafka", "log"), ("core.strimzi.io/v1beta2", "StrimziPodSet", "log-kafka")],
+        &[
+            ("kafka.strimzi.io/v1beta2", "Kafka", "log"),
+            ("core.strimzi.io/v1beta2", "StrimziPodSet", "log-kafka"),
+        ],
     );
     chain(
         &api,
@@ -127,13 +130,16 @@ async fn every_pod_is_found_under_its_topmost_owner() {
 async fn containers_of_every_kind_are_sighted_with_their_pod() {
     let api = KubeApi::start().await.unwrap();
     let digest = format!("sha256:{}", "a".repeat(64));
-    let mut both = pod("a", "p", &Value::Null, &[("app", "web:1", &format!("web@{digest}")), ("side", "web:1", "")]);
+    let mut both =
+        pod("a", "p", &Value::Null, &[("app", "web:1", &format!("web@{digest}")), ("side", "web:1", "")]);
     both["spec"]["initContainers"] = json!([{"name": "init", "image": "init:1"}]);
     both["spec"]["ephemeralContainers"] = json!([{"name": "debug", "image": "busybox"}]);
     api.add(both);
     let (sightings, _) = discover(&api).await;
-    let seen: Vec<_> =
-        sightings.iter().map(|s| (s.container_kind, &*s.container, s.image.written.as_str(), s.running.clone())).collect();
+    let seen: Vec<_> = sightings
+        .iter()
+        .map(|s| (s.container_kind, &*s.container, s.image.written.as_str(), s.running.clone()))
+        .collect();
     assert_eq!(
         seen,
         [
@@ -220,7 +226,10 @@ async fn a_kind_that_may_not_be_read_ends_the_climb_and_is_named() {
     assert_eq!(discovery.problems.len(), 1);
     let problem = &discovery.problems[0];
     assert_eq!((problem.reason, problem.rows_missing), (ProblemReason::Forbidden, false));
-    assert!(problem.message.contains("ReplicaSet") && problem.message.contains("grant get and list"), "{problem:?}");
+    assert!(
+        problem.message.contains("ReplicaSet") && problem.message.contains("grant get and list"),
+        "{problem:?}"
+    );
 }
 
 #[tokio::test]
@@ -323,7 +332,10 @@ async fn where_nothing_can_be_read_there_is_no_report() {
     api.deny_everywhere("*");
     for namespaces in [Namespaces::default(), include(&["a"])] {
         let error = discover_with(&api, namespaces, 500).await.unwrap_err();
-        assert!(matches!(error, DiscoveryError::Api(_)) && error.to_string().contains("forbidden"), "{error}");
+        assert!(
+            matches!(error, DiscoveryError::Api(_)) && error.to_string().contains("forbidden"),
+            "{error}"
+        );
     }
     api.stop().await;
     let error = discover_with(&api, Namespaces::default(), 500).await.unwrap_err();

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Digest, ImageReference, Trail};
 use provenance_stages::registry::{
-    Asking, Caps, ClientSettings, Credential, Endpoints, GateLimits, Manifest, Name, Referrers, RegistryClient,
+    Asking, Caps, ClientSettings, Credential, Endpoints, GateLimits, Manifest, Name, Referrers,
+    RegistryClient,
 };
 use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
 
@@ -20,7 +21,11 @@ struct Bench {
 fn settings() -> ClientSettings {
     ClientSettings {
         timeout: Duration::from_millis(400),
-        limits: GateLimits { requests_per_second: None, patience: Duration::from_secs(5), ..GateLimits::default() },
+        limits: GateLimits {
+            requests_per_second: None,
+            patience: Duration::from_secs(5),
+            ..GateLimits::default()
+        },
         ..ClientSettings::default()
     }
 }
@@ -95,9 +100,10 @@ async fn what_the_registry_says_it_has_not_is_absent_and_what_it_does_not_say_is
 
 #[tokio::test]
 async fn each_fault_is_told_by_its_kind_and_names_the_place() {
-    let elsewhere = Registry::with(RegistryOptions { auth: Auth::Basic(vec![]), ..RegistryOptions::default() })
-        .await
-        .unwrap();
+    let elsewhere =
+        Registry::with(RegistryOptions { auth: Auth::Basic(vec![]), ..RegistryOptions::default() })
+            .await
+            .unwrap();
     let flood = Effect::Flood(50 << 20);
     let redirect = Effect::Redirect(format!("http://{}", elsewhere.host()));
     for (effect, kind, says) in [
@@ -199,7 +205,8 @@ async fn one_token_a_repository_and_one_challenge_a_host() {
         bench.registry.push(&format!("team/app{n}"), "1", &BuiltImage::single(&format!("{n}")));
         bench.registry.push(&format!("team/app{n}"), "2", &BuiltImage::single(&format!("{n} two")));
     }
-    let names: Vec<String> = (0..10).flat_map(|n| [format!("team/app{n}:1"), format!("team/app{n}:2")]).collect();
+    let names: Vec<String> =
+        (0..10).flat_map(|n| [format!("team/app{n}:1"), format!("team/app{n}:2")]).collect();
     for manifest in futures::future::join_all(names.iter().map(|rest| bench.manifest(rest))).await {
         manifest.unwrap().unwrap();
     }
@@ -256,7 +263,10 @@ async fn a_token_that_is_no_longer_taken_is_renewed_once() {
     let own = format!("http://{}", bench.registry.host());
     let refused = Effect::Answer {
         status: 401,
-        headers: vec![("www-authenticate".into(), format!("Bearer realm=\"{own}/token\",service=\"testbed\""))],
+        headers: vec![(
+            "www-authenticate".into(),
+            format!("Bearer realm=\"{own}/token\",service=\"testbed\""),
+        )],
         body: String::new(),
     };
     bench.registry.fault(Fault::on("/manifests/2", refused).times(1));
@@ -269,8 +279,10 @@ async fn a_credential_never_follows_a_redirect_to_another_host() {
     let elsewhere = Registry::start().await.unwrap();
     elsewhere.push("team/app", "1", &BuiltImage::single("app"));
     let target = format!("http://{}", elsewhere.host());
-    let basic =
-        RegistryOptions { auth: Auth::Basic(vec![("ann".into(), "secret".into())]), ..RegistryOptions::default() };
+    let basic = RegistryOptions {
+        auth: Auth::Basic(vec![("ann".into(), "secret".into())]),
+        ..RegistryOptions::default()
+    };
     let bench = bench(basic, known).await;
     bench.registry.push("team/app", "0", &BuiltImage::single("zero"));
     bench.manifest("team/app:0").await.unwrap().unwrap();
@@ -329,7 +341,10 @@ async fn a_blob_beyond_its_cap_or_with_another_digest_is_refused() {
     assert_eq!(blob, image.blobs[0]);
     assert_eq!(bench.client.blob(&asking, &digest, 10).await.unwrap_err().kind, FailureKind::TooLarge);
     bench.registry.fault(Fault::on("/blobs/", Effect::Corrupt));
-    assert_eq!(bench.client.blob(&asking, &digest, 1 << 20).await.unwrap_err().kind, FailureKind::DigestMismatch);
+    assert_eq!(
+        bench.client.blob(&asking, &digest, 1 << 20).await.unwrap_err().kind,
+        FailureKind::DigestMismatch
+    );
     let answers: Vec<_> = trail.of("test").into_iter().map(|asked| asked.answer).collect();
     assert!(answers[0].starts_with("200 "), "{answers:?}");
     assert!(answers[2].starts_with("digestMismatch: "), "{answers:?}");
@@ -339,7 +354,8 @@ async fn a_blob_beyond_its_cap_or_with_another_digest_is_refused() {
 async fn a_registry_without_the_referrers_api_is_told_from_one_without_referrers() {
     let digest: Digest = BuiltImage::single("app").digest().parse().unwrap();
     for (api, listed) in [(true, Some(0)), (false, None)] {
-        let bench = bench(RegistryOptions { referrers_api: api, ..RegistryOptions::default() }, |_, _| {}).await;
+        let bench =
+            bench(RegistryOptions { referrers_api: api, ..RegistryOptions::default() }, |_, _| {}).await;
         bench.registry.push("team/app", "1", &BuiltImage::single("app"));
         let reference = bench.reference("team/app");
         let (trail, scope) = (Trail::default(), CredentialScope::default());
@@ -378,7 +394,10 @@ async fn a_throttled_registry_does_not_hold_up_another() {
         }
     };
     let (slow_took, fast_took) = tokio::join!(ask("slow.example"), ask("fast.example"));
-    assert!(slow_took >= Duration::from_secs(2) && fast_took < Duration::from_secs(1), "{slow_took:?} {fast_took:?}");
+    assert!(
+        slow_took >= Duration::from_secs(2) && fast_took < Duration::from_secs(1),
+        "{slow_took:?} {fast_took:?}"
+    );
     let hosts: Vec<_> = client.tallies().into_iter().map(|tally| tally.host).collect();
     assert_eq!(hosts, ["fast.example", "slow.example"]);
 }

@@ -11,8 +11,7 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// `sha256:` and the hex digits of these bytes.
 pub fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// An image: its manifests, the last of which is the one to tag, and its blobs.

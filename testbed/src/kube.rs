@@ -103,7 +103,13 @@ impl KubeApi {
     }
 
     /// Adds an owned object: `apiVersion`, kind, namespace and name, and its controller's kind, name and uid.
-    pub fn add_owned(&self, (version, kind): (&str, &str), namespace: &str, name: &str, owner: &Value) -> String {
+    pub fn add_owned(
+        &self,
+        (version, kind): (&str, &str),
+        namespace: &str,
+        name: &str,
+        owner: &Value,
+    ) -> String {
         let owners = if owner.is_null() { json!([]) } else { json!([owner]) };
         self.add(json!({
             "apiVersion": version,
@@ -163,7 +169,8 @@ pub fn controller(version: &str, kind: &str, name: &str, uid: &str) -> Value {
 /// A pod that runs these containers: name, image and image id each.
 pub fn pod(namespace: &str, name: &str, owner: &Value, containers: &[(&str, &str, &str)]) -> Value {
     let owners = if owner.is_null() { json!([]) } else { json!([owner]) };
-    let specs: Vec<_> = containers.iter().map(|(name, image, _)| json!({"name": name, "image": image})).collect();
+    let specs: Vec<_> =
+        containers.iter().map(|(name, image, _)| json!({"name": name, "image": image})).collect();
     let statuses: Vec<_> = containers
         .iter()
         .map(|(name, image, id)| json!({"name": name, "image": image, "imageID": id, "ready": true, "restartCount": 0}))
@@ -206,7 +213,9 @@ impl Service for World {
         let parts: Vec<_> = asked.path.trim_matches('/').split('/').collect();
         match parts[..] {
             ["api", version, ref rest @ ..] => state.serve(version, rest, asked),
-            ["apis", group, version, ref rest @ ..] => state.serve(&format!("{group}/{version}"), rest, asked),
+            ["apis", group, version, ref rest @ ..] => {
+                state.serve(&format!("{group}/{version}"), rest, asked)
+            }
             _ => not_found(&asked.path),
         }
     }
@@ -261,8 +270,7 @@ impl State {
         self.denied.iter().any(|(denied, place)| {
             (denied == plural || denied == "*")
                 && match (place.as_deref(), namespace) {
-                    (None, None) => true,
-                    (Some("*"), Some(_)) => true,
+                    (None, None) | (Some("*"), Some(_)) => true,
                     (Some(place), Some(namespace)) => place == namespace,
                     _ => false,
                 }
@@ -285,7 +293,8 @@ impl State {
             },
         };
         let limit = asked.query("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
-        let metadata_only = asked.header("accept").is_some_and(|accept| accept.contains("as=PartialObjectMetadataList"));
+        let metadata_only =
+            asked.header("accept").is_some_and(|accept| accept.contains("as=PartialObjectMetadataList"));
 
         let empty = BTreeMap::new();
         let all = self.objects.get(&key).unwrap_or(&empty);
@@ -331,7 +340,8 @@ impl State {
                     Expiry::Bare => Value::Null,
                 };
                 self.expire = None;
-                let message = "The provided continue parameter is too old to display a consistent list result.";
+                let message =
+                    "The provided continue parameter is too old to display a consistent list result.";
                 return Err(status(410, "Expired", message, &metadata));
             }
             *after -= 1;
@@ -367,10 +377,21 @@ fn status(code: u16, reason: &str, message: &str, metadata: &Value) -> Reply {
 }
 
 fn forbidden(plural: &str, namespace: Option<&str>) -> Reply {
-    let scope = namespace.map_or_else(|| "at the cluster scope".to_owned(), |name| format!("in the namespace {name:?}"));
-    status(403, "Forbidden", &format!("{plural} is forbidden: User \"testbed\" cannot list resource {plural:?} {scope}"), &Value::Null)
+    let scope = namespace
+        .map_or_else(|| "at the cluster scope".to_owned(), |name| format!("in the namespace {name:?}"));
+    status(
+        403,
+        "Forbidden",
+        &format!("{plural} is forbidden: User \"testbed\" cannot list resource {plural:?} {scope}"),
+        &Value::Null,
+    )
 }
 
 fn not_found(what: &str) -> Reply {
-    status(404, "NotFound", &format!("the server could not find the requested resource ({what})"), &Value::Null)
+    status(
+        404,
+        "NotFound",
+        &format!("the server could not find the requested resource ({what})"),
+        &Value::Null,
+    )
 }

@@ -4,6 +4,7 @@
 //! It must not flatter: a contract test asks it and real servers the same questions.
 
 pub mod fault;
+pub mod fleet;
 pub mod image;
 pub mod kube;
 pub mod log;
@@ -11,6 +12,7 @@ pub mod registry;
 mod server;
 
 pub use fault::{Effect, Fault};
+pub use fleet::Fleet;
 pub use image::BuiltImage;
 pub use kube::KubeApi;
 pub use log::Logged;

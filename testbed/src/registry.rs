@@ -179,7 +179,9 @@ impl World {
     }
 
     fn token(&self, asked: &Asked) -> Reply {
-        let Auth::Bearer { users, public } = &self.options.auth else { return Reply::new(404, "no tokens here") };
+        let Auth::Bearer { users, public } = &self.options.auth else {
+            return Reply::new(404, "no tokens here");
+        };
         let scope = asked.query("scope").unwrap_or_default().to_owned();
         let repository = scope.split(':').nth(1).unwrap_or_default();
         let may = match asked.header("authorization") {
@@ -189,7 +191,8 @@ impl World {
         if !may {
             return error(401, "UNAUTHORIZED", "authentication required");
         }
-        let token = STANDARD.encode(format!("{scope} for {}", asked.header("authorization").unwrap_or("anyone")));
+        let token =
+            STANDARD.encode(format!("{scope} for {}", asked.header("authorization").unwrap_or("anyone")));
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone());
         Reply::json(200, &json!({"token": token, "expires_in": 300}))
     }
@@ -252,9 +255,10 @@ impl World {
         let page: Vec<_> = rest.by_ref().take(size).collect();
         let reply = Reply::json(200, &json!({"name": route.repository, "tags": page}));
         match (rest.peek(), page.last()) {
-            (Some(_), Some(last)) => {
-                reply.with("link", format!("</v2/{}/tags/list?last={last}&n={size}>; rel=\"next\"", route.repository))
-            }
+            (Some(_), Some(last)) => reply.with(
+                "link",
+                format!("</v2/{}/tags/list?last={last}&n={size}>; rel=\"next\"", route.repository),
+            ),
             _ => reply,
         }
     }
@@ -296,7 +300,8 @@ fn referrers(repository: &Repository, subject: &str) -> Reply {
         .filter_map(|(digest, (media_type, bytes))| {
             let manifest: Value = serde_json::from_slice(bytes).ok()?;
             (manifest["subject"]["digest"].as_str()? == subject).then(|| {
-                let artifact_type = manifest["artifactType"].as_str().or(manifest["config"]["mediaType"].as_str());
+                let artifact_type =
+                    manifest["artifactType"].as_str().or(manifest["config"]["mediaType"].as_str());
                 json!({
                     "mediaType": media_type,
                     "digest": digest,
@@ -326,14 +331,15 @@ fn push(repository: &mut Repository, route: &Route<'_>, asked: &Asked) -> Reply 
                 .with("location", format!("/v2/{}/manifests/{digest}", route.repository))
                 .with("docker-content-digest", digest)
         }
-        ("blobs", "POST") => match asked.query("digest") {
-            Some(named) => store(repository, route, named, asked.body.to_vec()),
-            None => {
+        ("blobs", "POST") => {
+            if let Some(named) = asked.query("digest") {
+                store(repository, route, named, asked.body.to_vec())
+            } else {
                 let id = format!("upload-{}", repository.uploads.len());
                 repository.uploads.insert(id.clone(), Vec::new());
                 Reply::new(202, "").with("location", format!("/v2/{}/blobs/uploads/{id}", route.repository))
             }
-        },
+        }
         ("blobs", method) => {
             let id = route.name.trim_start_matches("uploads/");
             let Some(upload) = repository.uploads.get_mut(id) else {

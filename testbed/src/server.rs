@@ -147,10 +147,16 @@ async fn handle(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let query =
+        url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let body = to_bytes(Body::new(body), BODY_BYTES).await.unwrap_or_default();
-    let asked =
-        Asked { method: parts.method, path: parts.uri.path().to_owned(), query, headers: parts.headers, body };
+    let asked = Asked {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query,
+        headers: parts.headers,
+        body,
+    };
 
     if stop.is_cancelled() {
         // A stopped server closes the connections it still has.
@@ -166,8 +172,11 @@ async fn handle(
         Some(Effect::Answer { status, headers, body }) => {
             let mut response = response(Reply::new(status, body), How::Whole, &asked.method);
             for (name, value) in headers {
-                let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a test orders valid header names");
-                response.headers_mut().insert(name, value.parse().expect("a test orders valid header values"));
+                let name =
+                    http::HeaderName::from_bytes(name.as_bytes()).expect("a test orders valid header names");
+                response
+                    .headers_mut()
+                    .insert(name, value.parse().expect("a test orders valid header values"));
             }
             log(&shared, &asked, &path_and_query, status);
             return response;
@@ -214,6 +223,7 @@ fn log(shared: &Shared, asked: &Asked, path_and_query: &str, status: u16) {
 }
 
 /// How a reply's body is sent.
+#[derive(Debug, Clone, Copy)]
 enum How {
     Whole,
     Cut,
@@ -240,7 +250,9 @@ fn response(reply: Reply, how: How, method: &Method) -> Response {
         How::Flood(bytes) => {
             let chunk = Bytes::from(vec![b' '; 64 * 1024]);
             let chunks = bytes.div_ceil(chunk.len());
-            Body::from_stream(futures::stream::iter((0..chunks).map(move |_| Ok::<_, Infallible>(chunk.clone()))))
+            Body::from_stream(futures::stream::iter(
+                (0..chunks).map(move |_| Ok::<_, Infallible>(chunk.clone())),
+            ))
         }
     };
     builder.body(body).expect("the testbed's headers are valid")

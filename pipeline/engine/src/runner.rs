@@ -154,6 +154,9 @@ async fn work<I: Item>(post: Post<I>, mut parcel: Parcel<I>, output: mpsc::Sende
         post.counts.leave(failed.is_some());
     }
     if output.send(parcel).await.is_err() {
-        tracing::error!(stage = post.stage.name(), "the line was closed from its end; its ledger reports the item");
+        tracing::error!(
+            stage = post.stage.name(),
+            "the line was closed from its end; its ledger reports the item"
+        );
     }
 }

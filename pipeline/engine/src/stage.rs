@@ -51,7 +51,12 @@ pub(crate) trait AnyStage<I>: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Asks, and fills the slot whatever happens. Answers the outcome's failure kind if there was one.
-    fn run<'a>(&'a self, item: &'a mut I, timeout: Duration, stop: &'a Stop) -> BoxFuture<'a, Option<FailureKind>>;
+    fn run<'a>(
+        &'a self,
+        item: &'a mut I,
+        timeout: Duration,
+        stop: &'a Stop,
+    ) -> BoxFuture<'a, Option<FailureKind>>;
 }
 
 impl<I: Send + Sync + 'static, S: Stage<I>> AnyStage<I> for S {
@@ -59,7 +64,12 @@ impl<I: Send + Sync + 'static, S: Stage<I>> AnyStage<I> for S {
         Stage::name(self)
     }
 
-    fn run<'a>(&'a self, item: &'a mut I, timeout: Duration, stop: &'a Stop) -> BoxFuture<'a, Option<FailureKind>> {
+    fn run<'a>(
+        &'a self,
+        item: &'a mut I,
+        timeout: Duration,
+        stop: &'a Stop,
+    ) -> BoxFuture<'a, Option<FailureKind>> {
         async move {
             let name = Stage::name(self);
             // The one place where errors, time limits and panics become outcomes.

@@ -1,5 +1,9 @@
 //! Nothing that enters a line is lost, whatever its stages do and whenever it is stopped.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at the first surprise and says why")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise and says why"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -309,7 +313,8 @@ fn a_stop_at_each_stage_leaves_done_slots_done_and_the_rest_not_reached() {
 #[test]
 fn a_slow_lane_leaves_the_pool_to_the_others() {
     let knobs = Knobs { workers: 8, queue: 8, timeout: Duration::from_hours(1) };
-    let mut works = vec![Work { lane: 0, deeds: vec![Deed::Delay(60_000)], slots: vec![Outcome::NotReached] }; 500];
+    let mut works =
+        vec![Work { lane: 0, deeds: vec![Deed::Delay(60_000)], slots: vec![Outcome::NotReached] }; 500];
     works.push(Work { lane: 1, deeds: vec![Deed::Delay(10)], slots: vec![Outcome::NotReached] });
     let world = World {
         stages: 1,
@@ -331,7 +336,10 @@ fn a_full_line_holds_its_source_back_at_the_waiting_room_only() {
         stages: 2,
         knobs: vec![knobs; 2],
         limit: LaneLimit(1),
-        works: vec![Work { lane: 0, deeds: vec![Deed::Delay(10); 2], slots: vec![Outcome::NotReached; 2] }; 50],
+        works: vec![
+            Work { lane: 0, deeds: vec![Deed::Delay(10); 2], slots: vec![Outcome::NotReached; 2] };
+            50
+        ],
         sightings: (0..50).map(|key| Sighted { key, row: key }).collect(),
         stop_after: None,
     };

@@ -65,7 +65,10 @@ impl Item for Dossier {
 
     /// The registry's name: one slow registry must not hold up the others.
     fn lane(&self) -> Arc<str> {
-        self.subject.reference.as_ref().map_or_else(|_| "".into(), |reference| reference.registry.as_str().into())
+        self.subject
+            .reference
+            .as_ref()
+            .map_or_else(|_| "".into(), |reference| reference.registry.as_str().into())
     }
 
     fn span(&self) -> tracing::Span {

@@ -50,7 +50,8 @@ name! {
 }
 
 /// The names under which Docker Hub is written.
-const DOCKER_HUB: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+const DOCKER_HUB: [&str; 4] =
+    ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
 
 impl Registry {
     /// Docker Hub.
@@ -100,8 +101,10 @@ impl FromStr for Digest {
 
     /// Parses `algorithm:hex`; the algorithms are those that the OCI image spec registers.
     fn from_str(written: &str) -> Result<Self, InvalidReference> {
-        let refuse = |why: &str| InvalidReference { written: written.into(), expected: "a digest", why: why.into() };
-        let (algorithm, hex) = written.split_once(':').ok_or_else(|| refuse("it has no algorithm before a colon"))?;
+        let refuse =
+            |why: &str| InvalidReference { written: written.into(), expected: "a digest", why: why.into() };
+        let (algorithm, hex) =
+            written.split_once(':').ok_or_else(|| refuse("it has no algorithm before a colon"))?;
         let digits = match algorithm {
             "sha256" => 64,
             "sha384" => 96,
@@ -133,7 +136,8 @@ impl FromStr for Tag {
             Err(InvalidReference {
                 written: written.into(),
                 expected: "a tag",
-                why: "a tag has 1 to 128 letters, digits, '_', '.', '-' and starts with none of the last two".into(),
+                why: "a tag has 1 to 128 letters, digits, '_', '.', '-' and starts with none of the last two"
+                    .into(),
             })
         }
     }
@@ -156,9 +160,11 @@ impl FromStr for ImageReference {
     type Err = InvalidReference;
 
     fn from_str(written: &str) -> Result<Self, InvalidReference> {
-        let refuse = |why: String| InvalidReference { written: written.into(), expected: "an image reference", why };
+        let refuse =
+            |why: String| InvalidReference { written: written.into(), expected: "an image reference", why };
         let (host, rest) = split_ipv6(written);
-        let parsed = Reference::from_str(&rest).map_err(|error| refuse(explain(written, &error.to_string())))?;
+        let parsed =
+            Reference::from_str(&rest).map_err(|error| refuse(explain(written, &error.to_string())))?;
         Ok(Self {
             registry: Registry::new(host.unwrap_or_else(|| parsed.registry())),
             repository: Repository(parsed.repository().into()),

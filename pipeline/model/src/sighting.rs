@@ -130,12 +130,18 @@ mod tests {
             "containerd://ghcr.io/acme/web@",
             "quay.io/acme/web:1.2@",
         ] {
-            assert_eq!(Running::from_image_id(&format!("{repo}sha256:{HEX}")), Running::Manifest(digest()), "{repo}");
+            assert_eq!(
+                Running::from_image_id(&format!("{repo}sha256:{HEX}")),
+                Running::Manifest(digest()),
+                "{repo}"
+            );
         }
         for id in [format!("sha256:{HEX}"), format!("docker://sha256:{HEX}"), HEX.to_owned()] {
             assert_eq!(Running::from_image_id(&id), Running::ImageId(digest()), "{id}");
         }
-        for id in ["", " ", "nginx", "docker://", "nginx@sha256:12", "sha256:", "docker-pullable://nginx:1.27"] {
+        for id in
+            ["", " ", "nginx", "docker://", "nginx@sha256:12", "sha256:", "docker-pullable://nginx:1.27"]
+        {
             assert_eq!(Running::from_image_id(id), Running::Unknown, "{id:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! Reports of the older Go collector are read back without loss, and exported as it exported them.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use provenance_model::report::{Report, export, build::summarise};
+use provenance_model::report::{Report, build::summarise, export};
 
 fn sample(name: &str) -> String {
     let path = format!("{}/../../tests/data/go-collector/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -35,7 +35,13 @@ fn the_counts_over_an_older_report_are_its_own() {
     let ours = summarise(&report.images);
     let theirs = &report.summary;
     assert_eq!(
-        [ours.total_images, ours.unique_images, ours.signed_images, ours.verified_images, ours.images_with_sbom],
+        [
+            ours.total_images,
+            ours.unique_images,
+            ours.signed_images,
+            ours.verified_images,
+            ours.images_with_sbom
+        ],
         [
             theirs.total_images,
             theirs.unique_images,

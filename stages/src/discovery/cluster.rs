@@ -4,7 +4,7 @@
 //! be read is named in the report: a missing row is the one error a reader cannot see.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use provenance_engine::Stop;
@@ -38,33 +38,50 @@ pub enum DiscoveryError {
     Api(String),
 }
 
-/// A client for the cluster: KUBECONFIG or the given file, else the account of the pod we run in, else
-/// `~/.kube/config`.
+/// A client for the cluster: the given kubeconfig files, else the account of the pod we run in, else
+/// `~/.kube/config`. Several files are merged as kubectl merges them: one that does not exist is passed over.
 ///
 /// # Errors
 ///
 /// [`DiscoveryError::Config`], naming the file and what is wrong with it.
-pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<kube::Client, DiscoveryError> {
+pub async fn connect(kubeconfig: &[PathBuf]) -> Result<kube::Client, DiscoveryError> {
     // An error only says that a provider is there already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let config = match kubeconfig {
-        Some(path) => {
-            let shown = path.display();
-            let refuse = |why: String| DiscoveryError::Config(format!("kubeconfig {shown}: {why}"));
-            let file = kube::config::Kubeconfig::read_from(&path).map_err(|error| refuse(chain(&error)))?;
-            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
-                .await
-                .map_err(|error| refuse(chain(&error)))?
-        }
-        None => kube::Config::infer().await.map_err(|error| {
+    let config = if kubeconfig.is_empty() {
+        kube::Config::infer().await.map_err(|error| {
             DiscoveryError::Config(format!(
-                "no cluster is configured: run inside one, or set KUBECONFIG or --kubeconfig to a kubeconfig file ({})",
+                "no cluster is configured: run inside one, or name a kubeconfig file with --kubeconfig or KUBECONFIG ({})",
                 chain(&error)
             ))
-        })?,
+        })?
+    } else {
+        let names: Vec<_> = kubeconfig.iter().map(|path| path.display().to_string()).collect();
+        kube::Config::from_custom_kubeconfig(merged(kubeconfig)?, &kube::config::KubeConfigOptions::default())
+            .await
+            .map_err(|error| {
+                DiscoveryError::Config(format!("kubeconfig {}: {}", names.join(", "), chain(&error)))
+            })?
     };
-    kube::Client::try_from(config)
-        .map_err(|error| DiscoveryError::Config(format!("the cluster's configuration cannot be used: {}", chain(&error))))
+    kube::Client::try_from(config).map_err(|error| {
+        DiscoveryError::Config(format!("the cluster's configuration cannot be used: {}", chain(&error)))
+    })
+}
+
+fn merged(files: &[PathBuf]) -> Result<kube::config::Kubeconfig, DiscoveryError> {
+    let refuse =
+        |path: &Path, why: String| DiscoveryError::Config(format!("kubeconfig {}: {why}", path.display()));
+    let mut merged: Option<kube::config::Kubeconfig> = None;
+    for path in files {
+        if files.len() > 1 && !path.exists() {
+            continue;
+        }
+        let file = kube::config::Kubeconfig::read_from(path).map_err(|error| refuse(path, chain(&error)))?;
+        merged = Some(match merged {
+            Some(first) => first.merge(file).map_err(|error| refuse(path, chain(&error)))?,
+            None => file,
+        });
+    }
+    merged.ok_or_else(|| DiscoveryError::Config("none of the files that KUBECONFIG names exists".into()))
 }
 
 /// A cluster to read sightings from.
@@ -96,7 +113,11 @@ impl ClusterSource {
     ///
     /// [`DiscoveryError::Api`] where not even the first page could be read. A listing that fails later is
     /// not an error but a problem in the [`Discovery`].
-    pub async fn discover(self, out: mpsc::Sender<Sighting>, stop: Stop) -> Result<Discovery, DiscoveryError> {
+    pub async fn discover(
+        self,
+        out: mpsc::Sender<Sighting>,
+        stop: Stop,
+    ) -> Result<Discovery, DiscoveryError> {
         let own_namespace = self.client.default_namespace().to_owned();
         let reader = Reader::new(self.client, self.page_size, stop);
         let mut scan = Scan {
@@ -158,7 +179,7 @@ impl Scan {
                          {own_namespace:?} was read; name namespaces with --namespaces, or grant the right ({why})"
                     ),
                 });
-                self.each(BTreeSet::from([own_namespace.to_owned()]), false).await
+                self.each(BTreeSet::from([own_namespace.to_owned()]), false).await;
             }
             Err(error) => self.cut_short(&error, None),
         }
@@ -212,10 +233,13 @@ impl Scan {
                 self.namespaces.insert(name.to_owned());
                 return;
             }
-            Err(ReadError::NotFound(_)) => (ProblemReason::NotFound, format!("namespace {name:?} does not exist")),
+            Err(ReadError::NotFound(_)) => {
+                (ProblemReason::NotFound, format!("namespace {name:?} does not exist"))
+            }
             Err(error) => {
                 self.namespaces.insert(name.to_owned());
-                let message = format!("namespace {name:?} has no pods; whether it exists could not be asked: {error}");
+                let message =
+                    format!("namespace {name:?} has no pods; whether it exists could not be asked: {error}");
                 (ProblemReason::Forbidden, message)
             }
         };
@@ -234,11 +258,15 @@ impl Scan {
             ReadError::Stopped => ProblemReason::Stopped,
             _ => ProblemReason::CutShort,
         };
-        let place = namespace.as_ref().map_or_else(|| "the cluster".to_owned(), |name| format!("namespace {name:?}"));
+        let place =
+            namespace.as_ref().map_or_else(|| "the cluster".to_owned(), |name| format!("namespace {name:?}"));
         self.problems.push(DiscoveryProblem {
             rows_missing: true,
             reason,
-            message: format!("listing the pods of {place} was cut short after {} pods, rows are missing: {error}", self.pods),
+            message: format!(
+                "listing the pods of {place} was cut short after {} pods, rows are missing: {error}",
+                self.pods
+            ),
             namespace,
             kind: Some("Pod".into()),
         });

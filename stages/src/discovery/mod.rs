@@ -22,7 +22,6 @@ use provenance_model::{CredentialScope, Image, Running, Sighting, Workload};
 pub use cluster::{ClusterSource, DiscoveryError, Namespaces, connect};
 pub use manifests::{ManifestError, read_manifests};
 
-
 /// The sighting of an image that was named by hand.
 pub fn named_image(written: &str) -> Sighting {
     Sighting {

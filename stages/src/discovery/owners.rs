@@ -41,6 +41,15 @@ pub(super) enum Scope {
     Namespace(Arc<str>),
 }
 
+/// How a kind is served.
+#[derive(Debug, Clone)]
+struct Served {
+    /// Group and version.
+    version: String,
+    plural: String,
+    is_namespaced: bool,
+}
+
 /// Where the climb ended.
 #[derive(Debug, Clone)]
 pub(super) struct Climbed {
@@ -59,7 +68,7 @@ pub(super) struct Owners {
     unlisted: HashSet<(Kind, Scope)>,
     /// Kinds in whose list an owner was missing.
     outdated: HashSet<(Kind, Scope)>,
-    paths: BTreeMap<Kind, Result<String, String>>,
+    served: BTreeMap<Kind, Result<Served, ReadError>>,
     climbed: HashMap<u128, Arc<[Workload]>>,
     problems: Vec<DiscoveryProblem>,
 }
@@ -72,7 +81,7 @@ impl Owners {
             listed: HashSet::new(),
             unlisted: HashSet::new(),
             outdated: HashSet::new(),
-            paths: BTreeMap::new(),
+            served: BTreeMap::new(),
             climbed: HashMap::new(),
             problems: Vec::new(),
         }
@@ -97,7 +106,10 @@ impl Owners {
         let mut is_unsure = false;
         let mut next = Some(start.clone());
         while let Some(controller) = next.take() {
-            owners.push(Workload { kind: Arc::clone(&controller.kind.kind), name: Arc::clone(&controller.name) });
+            owners.push(Workload {
+                kind: Arc::clone(&controller.kind.kind),
+                name: Arc::clone(&controller.name),
+            });
             // The kubelet's own pods: a node has no owner, and reading nodes takes a right of its own.
             if owners.len() >= LONGEST_CHAIN || &*controller.kind.kind == "Node" {
                 break;
@@ -163,7 +175,10 @@ impl Owners {
                 Scope::Namespace(namespace) => Some(namespace.to_string()),
             },
             kind: Some(format!("{} ({})", kind.kind, kind.version)),
-            message: format!("owners of {} are not known, it stands as the workload itself: {why}{fix}", kind.kind),
+            message: format!(
+                "owners of {} are not known, it stands as the workload itself: {why}{fix}",
+                kind.kind
+            ),
         });
         self.unlisted.insert(place.clone());
         Ok(())
@@ -186,34 +201,28 @@ impl Owners {
 
     /// The path under which a kind is listed; asked of the API's discovery for kinds that are not its own.
     async fn path(&mut self, kind: &Kind, scope: &Scope) -> Result<String, ReadError> {
-        let (version, plural) = match built_in(kind) {
-            Some(known) => (known.0.to_owned(), known.1.to_owned()),
-            None => {
-                if !self.paths.contains_key(kind) {
-                    let found = match self.discover(kind).await {
-                        Ok(found) => Ok(found),
-                        Err(ReadError::Stopped) => return Err(ReadError::Stopped),
-                        Err(error) => Err(error.to_string()),
-                    };
-                    self.paths.insert(kind.clone(), found);
-                }
-                match &self.paths[kind] {
-                    Ok(found) => found.rsplit_once('/').map(|(v, p)| (v.to_owned(), p.to_owned())).unwrap_or_default(),
-                    Err(why) => return Err(ReadError::NotFound(why.clone())),
-                }
-            }
-        };
-        let base = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
-        let is_cluster_wide = plural.starts_with('*');
-        let plural = plural.trim_start_matches('*');
+        if !self.served.contains_key(kind) {
+            let served = match built_in(kind) {
+                Some(served) => Ok(served),
+                None => match self.discover(kind).await {
+                    Err(ReadError::Stopped) => return Err(ReadError::Stopped),
+                    discovered => discovered,
+                },
+            };
+            self.served.insert(kind.clone(), served);
+        }
+        let Served { version, plural, is_namespaced } = self.served[kind].as_ref().map_err(Clone::clone)?;
+        let base = if version.contains('/') { "/apis" } else { "/api" };
         Ok(match scope {
-            Scope::Namespace(namespace) if !is_cluster_wide => format!("{base}/namespaces/{namespace}/{plural}"),
-            _ => format!("{base}/{plural}"),
+            Scope::Namespace(namespace) if *is_namespaced => {
+                format!("{base}/{version}/namespaces/{namespace}/{plural}")
+            }
+            _ => format!("{base}/{version}/{plural}"),
         })
     }
 
-    /// `group/version/plural` of a kind, the plural marked with `*` where the kind is not namespaced.
-    async fn discover(&self, kind: &Kind) -> Result<String, ReadError> {
+    /// Asks the API's discovery how a kind is served.
+    async fn discover(&self, kind: &Kind) -> Result<Served, ReadError> {
         #[derive(Deserialize)]
         struct Resources {
             resources: Vec<Resource>,
@@ -250,8 +259,7 @@ impl Owners {
         let Some(resource) = resources.resources.iter().find(is_it) else {
             return Err(ReadError::NotFound(format!("{version} does not serve the kind {}", kind.kind)));
         };
-        let mark = if resource.namespaced { "" } else { "*" };
-        Ok(format!("{version}/{mark}{}", resource.name))
+        Ok(Served { version, plural: resource.name.clone(), is_namespaced: resource.namespaced })
     }
 }
 
@@ -264,9 +272,9 @@ fn named(owner: &OwnerReference, interner: &mut Interner) -> Controller {
 }
 
 /// The API's own workload kinds. Older versions of them live on in old owner references.
-fn built_in(kind: &Kind) -> Option<(&'static str, &'static str)> {
+fn built_in(kind: &Kind) -> Option<Served> {
     let group = kind.version.split_once('/').map_or("", |(group, _)| group);
-    Some(match (group, &*kind.kind) {
+    let (version, plural) = match (group, &*kind.kind) {
         ("apps" | "extensions", "ReplicaSet") => ("apps/v1", "replicasets"),
         ("apps" | "extensions", "Deployment") => ("apps/v1", "deployments"),
         ("apps" | "extensions", "DaemonSet") => ("apps/v1", "daemonsets"),
@@ -275,5 +283,6 @@ fn built_in(kind: &Kind) -> Option<(&'static str, &'static str)> {
         ("batch", "CronJob") => ("batch/v1", "cronjobs"),
         ("", "ReplicationController") => ("v1", "replicationcontrollers"),
         _ => return None,
-    })
+    };
+    Some(Served { version: version.to_owned(), plural: plural.to_owned(), is_namespaced: true })
 }

@@ -58,11 +58,13 @@ struct Container {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Status {
-    container_statuses: Option<Vec<ContainerStatus>>,
-    init_container_statuses: Option<Vec<ContainerStatus>>,
-    ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+    #[serde(rename = "containerStatuses")]
+    containers: Option<Vec<ContainerStatus>>,
+    #[serde(rename = "initContainerStatuses")]
+    init_containers: Option<Vec<ContainerStatus>>,
+    #[serde(rename = "ephemeralContainerStatuses")]
+    ephemeral_containers: Option<Vec<ContainerStatus>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,13 +88,14 @@ impl Pod {
     /// All its containers: init, regular and ephemeral.
     pub(super) fn containers(&self) -> impl Iterator<Item = Seen<'_>> {
         let (spec, status) = (&self.spec, &self.status);
-        let init = (ContainerKind::Init, &spec.init_containers, &status.init_container_statuses);
-        let regular = (ContainerKind::Container, &spec.containers, &status.container_statuses);
-        let ephemeral = (ContainerKind::Ephemeral, &spec.ephemeral_containers, &status.ephemeral_container_statuses);
+        let init = (ContainerKind::Init, &spec.init_containers, &status.init_containers);
+        let regular = (ContainerKind::Container, &spec.containers, &status.containers);
+        let ephemeral = (ContainerKind::Ephemeral, &spec.ephemeral_containers, &status.ephemeral_containers);
         [init, regular, ephemeral].into_iter().flat_map(|(kind, containers, statuses)| {
             containers.iter().flatten().map(move |container| {
                 let status = statuses.iter().flatten().find(|status| status.name == container.name);
-                let running = status.map_or(Running::Unknown, |status| Running::from_image_id(&status.image_id));
+                let running =
+                    status.map_or(Running::Unknown, |status| Running::from_image_id(&status.image_id));
                 Seen { kind, name: &container.name, image: &container.image, running }
             })
         })

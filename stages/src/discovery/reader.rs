@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 const ATTEMPTS: u32 = 5;
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of one answer. 500 pods have 3 to 20 MiB as a rule.
 const ANSWER_BYTES: usize = 256 << 20;
@@ -123,7 +123,8 @@ impl Reader {
                 Ok(Ok((status, _, body))) if status.is_success() => return Ok(Answer::Body(body)),
                 Ok(Ok((status, retry_after, body))) => {
                     let told: Status = serde_json::from_slice(&body).unwrap_or_default();
-                    let message = if told.message.is_empty() { String::new() } else { format!(": {}", told.message) };
+                    let message =
+                        if told.message.is_empty() { String::new() } else { format!(": {}", told.message) };
                     let why = format!("GET {shown} answered {}{message}", status.as_u16());
                     match status {
                         StatusCode::FORBIDDEN => return Err(ReadError::Forbidden(why)),
@@ -141,7 +142,8 @@ impl Reader {
             if attempt >= ATTEMPTS {
                 return Err(ReadError::Failed(format!("{why}, after {attempt} attempts")));
             }
-            let backoff = Duration::from_millis(100 << attempt) + Duration::from_millis(fastrand::u64(0..100));
+            let backoff =
+                Duration::from_millis(100 << attempt) + Duration::from_millis(fastrand::u64(0..100));
             let wait = wait.map_or(backoff, |asked| asked.clamp(backoff, LONGEST_WAIT));
             tracing::debug!(%why, ?wait, "asking the Kubernetes API again");
             tokio::select! {
@@ -153,7 +155,11 @@ impl Reader {
         }
     }
 
-    async fn send(&self, path: &str, accept: &str) -> Result<(StatusCode, Option<Duration>, bytes::Bytes), String> {
+    async fn send(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> Result<(StatusCode, Option<Duration>, bytes::Bytes), String> {
         let request = Request::get(path)
             .header(http::header::ACCEPT, accept)
             .body(Body::empty())
@@ -206,7 +212,9 @@ impl Pages<'_> {
                     self.restarts += 1;
                     if self.restarts > RESTARTS {
                         let times = self.restarts;
-                        let why = format!("GET {path}: its continue token expired {times} times, the list is too slow to read");
+                        let why = format!(
+                            "GET {path}: its continue token expired {times} times, the list is too slow to read"
+                        );
                         return Err(ReadError::Failed(why));
                     }
                     tracing::debug!(path, fresh = fresh.is_some(), "the continue token expired");
@@ -219,15 +227,19 @@ impl Pages<'_> {
 }
 
 fn parse<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, ReadError> {
-    serde_json::from_slice(body).map_err(|error| ReadError::Failed(format!("GET {path}: its answer does not parse: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| ReadError::Failed(format!("GET {path}: its answer does not parse: {error}")))
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line. Only the first line of each: the others may quote a file's secrets.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut causes = vec![error.to_string()];
+    let first_line = |error: &dyn std::error::Error| {
+        error.to_string().lines().next().unwrap_or_default().replace("YAML: error:", "YAML:")
+    };
+    let mut causes = vec![first_line(error)];
     let mut source = error.source();
     while let Some(cause) = source {
-        let text = cause.to_string();
+        let text = first_line(cause);
         if !causes.iter().any(|known| known.contains(&text)) {
             causes.push(text);
         }

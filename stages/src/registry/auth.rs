@@ -26,7 +26,7 @@ use super::transport::{Question, Transport};
 const TOKEN_BYTES: usize = 1024 * 1024;
 /// The life of a token whose service names none
 /// ([token authentication](https://distribution.github.io/distribution/spec/auth/token/)).
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 /// How long requests wait for the first one's answer before they go ahead on their own.
 pub(super) const SCOUT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -122,7 +122,12 @@ impl Tokens {
     }
 
     /// The authorization header for this key: remembered, or fetched once for all who ask.
-    pub(super) async fn get(&self, transport: &Transport, key: TokenKey, plain: bool) -> Result<HeaderValue, Failure> {
+    pub(super) async fn get(
+        &self,
+        transport: &Transport,
+        key: TokenKey,
+        plain: bool,
+    ) -> Result<HeaderValue, Failure> {
         if let Some(token) = self.cache.get(&key).await {
             if Instant::now() < token.until {
                 return Ok(token.header);
@@ -146,10 +151,14 @@ async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Tok
         access_token: Option<String>,
         expires_in: Option<u64>,
     }
-    let malformed = |why: String| Failure::new(FailureKind::Malformed, format!("token service {}: {why}", key.realm));
-    let mut url = Url::parse(&key.realm).map_err(|error| malformed(format!("its address is no URL: {error}")))?;
+    let malformed =
+        |why: String| Failure::new(FailureKind::Malformed, format!("token service {}: {why}", key.realm));
+    let mut url =
+        Url::parse(&key.realm).map_err(|error| malformed(format!("its address is no URL: {error}")))?;
     if url.scheme() != "https" && !(plain || transport.endpoints.may_be_plain(&url)) {
-        return Err(malformed("the registry names it without https, and a credential would go in the clear".into()));
+        return Err(malformed(
+            "the registry names it without https, and a credential would go in the clear".into(),
+        ));
     }
     {
         let mut query = url.query_pairs_mut();
@@ -165,7 +174,7 @@ async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Tok
         authorization: key.credential.as_ref().map(Credential::basic),
         cap: TOKEN_BYTES,
     };
-    let place = question.place();
+    let place = transport.place(&question.method, &question.url);
     let asked_at = Instant::now();
     let answer = transport.ask(question).await?;
     if !answer.status.is_success() {
@@ -176,8 +185,8 @@ async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Tok
         };
         return Err(Failure::new(kind, format!("token service {place} answered {}", answer.told())));
     }
-    let answered: Answered =
-        serde_json::from_slice(&answer.body).map_err(|error| malformed(format!("its answer is no token: {error}")))?;
+    let answered: Answered = serde_json::from_slice(&answer.body)
+        .map_err(|error| malformed(format!("its answer is no token: {error}")))?;
     let token = answered
         .token
         .or(answered.access_token)

@@ -108,23 +108,28 @@ mod tests {
         challenge(&headers)
     }
 
-    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer { realm: realm.into(), service: service.map(Into::into) })
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer { realm: realm.into(), service: service.map(Into::into) }
     }
 
     #[test]
     fn what_registries_send_is_understood() {
         for (values, challenge) in [
             (
-                &[r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/nginx:pull""#][..],
-                bearer("https://auth.docker.io/token", Some("registry.docker.io")),
+                &[
+                    r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/nginx:pull""#,
+                ][..],
+                Some(bearer("https://auth.docker.io/token", Some("registry.docker.io"))),
             ),
-            (&[r#"bearer service="s" , realm="https://t/x?a=b,c""#], bearer("https://t/x?a=b,c", Some("s"))),
-            (&[r#"Bearer realm="https://t/\"q\"""#], bearer("https://t/\"q\"", None)),
+            (
+                &[r#"bearer service="s" , realm="https://t/x?a=b,c""#],
+                Some(bearer("https://t/x?a=b,c", Some("s"))),
+            ),
+            (&[r#"Bearer realm="https://t/\"q\"""#], Some(bearer("https://t/\"q\"", None))),
             (&[r#"Basic realm="Registry Realm""#], Some(Challenge::Basic)),
             (&["Basic"], Some(Challenge::Basic)),
-            (&[r#"Basic realm="x", Bearer realm="https://t""#], bearer("https://t", None)),
-            (&[r#"Basic realm="x""#, r#"Bearer realm="https://t""#], bearer("https://t", None)),
+            (&[r#"Basic realm="x", Bearer realm="https://t""#], Some(bearer("https://t", None))),
+            (&[r#"Basic realm="x""#, r#"Bearer realm="https://t""#], Some(bearer("https://t", None))),
             (&[r#"Negotiate, Basic realm="x""#], Some(Challenge::Basic)),
             (&["Bearer"], None),
             (&["Bearer realm=\"\""], None),

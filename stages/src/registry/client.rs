@@ -26,7 +26,7 @@ use super::content::{ACCEPT_MANIFESTS, Manifest, check_digest};
 use super::endpoint::Endpoints;
 use super::gate::{GateLimits, GateView, Gates};
 use super::paging::next_page;
-use super::transport::{Answer, Question, Transport, place};
+use super::transport::{Answer, Question, Transport};
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 const DISTRIBUTION_API_VERSION: &str = "docker-distribution-api-version";
@@ -179,20 +179,26 @@ impl RegistryClient {
     }
 
     /// A manifest or index, or none where the registry says it has none. Asked once for all who want it.
-    pub async fn manifest(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<Option<Arc<Manifest>>, Failure> {
+    pub async fn manifest(
+        &self,
+        asking: &Asking<'_>,
+        name: Name<'_>,
+    ) -> Result<Option<Arc<Manifest>>, Failure> {
         let url = self.url(asking, &format!("manifests/{name}"))?;
         let key = manifest_key(asking, &name.to_string());
         let fetch = self.fetch_manifest(asking, name, url.clone());
         let answered = self.manifests.try_get_with_by_ref(&key, fetch).await;
         let answered = answered.map_err(|failure: Arc<Failure>| (*failure).clone());
-        note(asking, &place(&Method::GET, &url), &answered, |manifest| match manifest {
+        note(asking, &self.transport.place(&Method::GET, &url), &answered, |manifest| match manifest {
             Some(manifest) => format!("200 {} {}", manifest.media_type, manifest.digest),
             None => "404, the registry has none".into(),
         });
         if let Ok(Some(manifest)) = &answered
             && matches!(name, Name::Tag(_))
         {
-            self.manifests.insert(manifest_key(asking, manifest.digest.as_str()), Some(Arc::clone(manifest))).await;
+            self.manifests
+                .insert(manifest_key(asking, manifest.digest.as_str()), Some(Arc::clone(manifest)))
+                .await;
         }
         answered
     }
@@ -204,7 +210,7 @@ impl RegistryClient {
         url: Url,
     ) -> Result<Option<Arc<Manifest>>, Failure> {
         let question = get(url, ACCEPT_MANIFESTS, self.caps.manifest_bytes);
-        let place = question.place();
+        let place = self.transport.place(&question.method, &question.url);
         let answer = self.ask(asking, question).await?;
         if !self.present(&answer, &place)? {
             return Ok(None);
@@ -216,7 +222,8 @@ impl RegistryClient {
         };
         let content_type = answer.header(CONTENT_TYPE);
         // Schema 1 signs itself: its digest is not that of its bytes, and parsing says what is wrong with it.
-        let is_schema_1 = content_type.is_some_and(|media_type| media_type.contains("manifest.v1+"));
+        let is_schema_1 =
+            content_type.is_some_and(|media_type| media_type.contains("docker.distribution.manifest.v1+"));
         if let Some(expected) = expected.filter(|_| !is_schema_1) {
             check_digest(&answer.body, expected, &place)?;
         }
@@ -234,7 +241,7 @@ impl RegistryClient {
     ) -> Result<Option<Option<ManifestHead>>, Failure> {
         let url = self.url(asking, &format!("manifests/{name}"))?;
         let question = Question { method: Method::HEAD, ..get(url, ACCEPT_MANIFESTS, 0) };
-        let place = question.place();
+        let place = self.transport.place(&question.method, &question.url);
         let answered = async {
             let answer = self.ask(asking, question).await?;
             if answer.status == StatusCode::NOT_FOUND && answer.header(DISTRIBUTION_API_VERSION).is_none() {
@@ -258,9 +265,14 @@ impl RegistryClient {
     }
 
     /// A blob of at most `cap` bytes, checked against its digest; none where the registry has none.
-    pub async fn blob(&self, asking: &Asking<'_>, digest: &Digest, cap: usize) -> Result<Option<Bytes>, Failure> {
+    pub async fn blob(
+        &self,
+        asking: &Asking<'_>,
+        digest: &Digest,
+        cap: usize,
+    ) -> Result<Option<Bytes>, Failure> {
         let question = get(self.url(asking, &format!("blobs/{digest}"))?, "*/*", cap);
-        let place = question.place();
+        let place = self.transport.place(&question.method, &question.url);
         let answered = async {
             let answer = self.ask(asking, question).await?;
             if !self.present(&answer, &place)? {
@@ -285,7 +297,7 @@ impl RegistryClient {
         }
         let mut url = self.url(asking, "tags/list")?;
         url.set_query(Some("n=1000"));
-        let place = place(&Method::GET, &url);
+        let place = self.transport.place(&Method::GET, &url);
         let answered = async {
             let mut tags = Vec::new();
             let mut next = Some(url);
@@ -297,8 +309,9 @@ impl RegistryClient {
                 if !self.present(&answer, &place)? {
                     return Ok(None);
                 }
-                let page: Page = serde_json::from_slice(&answer.body)
-                    .map_err(|error| Failure::new(FailureKind::Malformed, format!("{place}: no tag list: {error}")))?;
+                let page: Page = serde_json::from_slice(&answer.body).map_err(|error| {
+                    Failure::new(FailureKind::Malformed, format!("{place}: no tag list: {error}"))
+                })?;
                 tags.extend(page.tags.unwrap_or_default());
                 next = next_page(&answer.headers, &url)?;
             }
@@ -315,7 +328,7 @@ impl RegistryClient {
     /// The referrers of a digest, all pages.
     pub async fn referrers(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Referrers, Failure> {
         let url = self.url(asking, &format!("referrers/{digest}"))?;
-        let place = place(&Method::GET, &url);
+        let place = self.transport.place(&Method::GET, &url);
         let answered = async {
             let mut referrers = Vec::new();
             let mut next = Some(url);
@@ -357,7 +370,10 @@ impl RegistryClient {
     fn url(&self, asking: &Asking<'_>, rest: &str) -> Result<Url, Failure> {
         let base = self.transport.endpoints.base(asking.registry)?;
         base.join(&format!("v2/{}/{rest}", asking.repository)).map_err(|error| {
-            Failure::new(FailureKind::InvalidReference, format!("{}/{}: {error}", asking.registry, asking.repository))
+            Failure::new(
+                FailureKind::InvalidReference,
+                format!("{}/{}: {error}", asking.registry, asking.repository),
+            )
         })
     }
 
@@ -386,7 +402,8 @@ impl RegistryClient {
         if scheme.is_none() {
             // Only the first request to a host goes without knowing what the host wants. The others wait for
             // it, but not for long: a host that is slow must not be asked one request at a time.
-            scouting = tokio::time::timeout(SCOUT_PATIENCE, host.scout.acquire()).await.ok().and_then(Result::ok);
+            scouting =
+                tokio::time::timeout(SCOUT_PATIENCE, host.scout.acquire()).await.ok().and_then(Result::ok);
             scheme = host.scheme();
             if scheme.is_some() {
                 scouting = None;
@@ -408,10 +425,18 @@ impl RegistryClient {
             return Ok(answer);
         }
         if answer.elsewhere {
-            return Err(unauthorized(&question.place(), &answer, "after a redirect, where no credential is shown"));
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "after a redirect, where no credential is shown",
+            ));
         }
         let Some(wanted) = challenge(&answer.headers) else {
-            return Err(unauthorized(&question.place(), &answer, "and does not say what it wants to see"));
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "and does not say what it wants to see",
+            ));
         };
         host.learn(Scheme::Challenged(wanted.clone()));
         drop(scouting);
@@ -419,19 +444,28 @@ impl RegistryClient {
             self.tokens.forget(key).await;
         }
         if shown && known.as_ref() == Some(&wanted) && wanted == Challenge::Basic {
-            return Err(unauthorized(&question.place(), &answer, "to the credential we have"));
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "to the credential we have",
+            ));
         }
         let (header, key) = self.authorization(Some(&wanted), asking, credential, &question.url).await?;
         if header.is_none() {
-            return Err(unauthorized(&question.place(), &answer, "and we have no credential for it"));
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "and we have no credential for it",
+            ));
         }
-        let place = question.place();
+        let place = self.transport.place(&question.method, &question.url);
         let answer = self.transport.ask(Question { authorization: header, ..question }).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             if let Some(key) = &key {
                 self.tokens.forget(key).await;
             }
-            let who = if credential.is_some() { "to the credential we have" } else { "to an anonymous token" };
+            let who =
+                if credential.is_some() { "to the credential we have" } else { "to an anonymous token" };
             return Err(unauthorized(&place, &answer, who));
         }
         Ok(answer)
@@ -509,6 +543,10 @@ fn expect_success(answer: &Answer, place: &str) -> Result<(), Failure> {
 }
 
 fn unauthorized(place: &str, answer: &Answer, how: &str) -> Failure {
-    let from = if answer.elsewhere { format!(" from {}", answer.url.host_str().unwrap_or("elsewhere")) } else { String::new() };
+    let from = if answer.elsewhere {
+        format!(" from {}", answer.url.host_str().unwrap_or("elsewhere"))
+    } else {
+        String::new()
+    };
     Failure::new(FailureKind::Unauthorized, format!("{place} answered {}{from} {how}", answer.told()))
 }

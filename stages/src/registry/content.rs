@@ -46,7 +46,11 @@ pub struct Child {
 
 impl Manifest {
     /// Parses an answer. `expected` is the digest it was asked by, or that the answer itself claims.
-    pub fn parse(body: &Bytes, content_type: Option<&str>, expected: Option<&Digest>) -> Result<Self, String> {
+    pub fn parse(
+        body: &Bytes,
+        content_type: Option<&str>,
+        expected: Option<&Digest>,
+    ) -> Result<Self, String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Shape {
@@ -54,10 +58,13 @@ impl Manifest {
             media_type: Option<String>,
             manifests: Option<serde::de::IgnoredAny>,
         }
-        let shape: Shape = serde_json::from_slice(body).map_err(|error| format!("it is no manifest: {error}"))?;
+        let shape: Shape =
+            serde_json::from_slice(body).map_err(|error| format!("it is no manifest: {error}"))?;
         match shape.schema_version {
             Some(2) => {}
-            Some(1) => return Err("it is a Docker manifest of schema 1, which no current runtime pulls".into()),
+            Some(1) => {
+                return Err("it is a Docker manifest of schema 1, which no current runtime pulls".into());
+            }
             _ => return Err("it is no manifest: it has no schemaVersion 2".into()),
         }
         let announced = content_type.map(|value| value.split(';').next().unwrap_or(value).trim());
@@ -68,9 +75,13 @@ impl Manifest {
             _ => shape.manifests.is_some(),
         };
         let content = if is_index {
-            Content::Index(serde_json::from_slice(body).map_err(|error| format!("it is no valid index: {error}"))?)
+            Content::Index(
+                serde_json::from_slice(body).map_err(|error| format!("it is no valid index: {error}"))?,
+            )
         } else {
-            Content::Image(serde_json::from_slice(body).map_err(|error| format!("it is no valid manifest: {error}"))?)
+            Content::Image(
+                serde_json::from_slice(body).map_err(|error| format!("it is no valid manifest: {error}"))?,
+            )
         };
         let media_type = media_type.unwrap_or(if is_index {
             "application/vnd.oci.image.index.v1+json"
@@ -115,8 +126,7 @@ pub(super) fn digest_of(bytes: &[u8], like: Option<&Digest>) -> Digest {
         Some("sha384") => ("sha384", Sha384::digest(bytes).to_vec()),
         _ => ("sha256", Sha256::digest(bytes).to_vec()),
     };
-    let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{algorithm}:{hex}").parse().expect("a digest that was computed is well formed")
+    format!("{algorithm}:{}", hex::encode(sum)).parse().expect("a digest that was computed is well formed")
 }
 
 /// Refuses content that does not have the digest it should.
@@ -172,7 +182,8 @@ mod tests {
             ],
         });
         let children = parse(&body.to_string()).unwrap().children();
-        let platforms: Vec<_> = children.iter().map(|child| child.platform.as_ref().unwrap().to_string()).collect();
+        let platforms: Vec<_> =
+            children.iter().map(|child| child.platform.as_ref().unwrap().to_string()).collect();
         assert_eq!(platforms, ["linux/amd64", "linux/arm/v7"]);
     }
 

@@ -72,6 +72,15 @@ impl Endpoints {
         let stood_for = self.stand_ins.iter().find(|(_, stand_in)| authority(stand_in) == own);
         stood_for.map_or(own, |(registry, _)| registry.clone())
     }
+    /// A URL as evidence and errors show it: without its query, which may hold what a storage host signed for
+    /// us, and under the registry's own name where it is asked at a stand-in.
+    pub fn shown(&self, url: &Url) -> String {
+        let own = authority(url);
+        match self.stand_ins.iter().find(|(_, stand_in)| authority(stand_in) == own) {
+            Some((registry, _)) => format!("https://{registry}{}", url.path()),
+            None => format!("{}://{own}{}", url.scheme(), url.path()),
+        }
+    }
 }
 
 /// Host and port, the port only where it is not the scheme's own.
@@ -115,5 +124,12 @@ mod tests {
         assert_eq!(base(&endpoints, "index.docker.io"), url.to_string());
         assert_eq!(endpoints.label(&url), "docker.io");
         assert_eq!(endpoints.label(&"https://ghcr.io/v2/".parse().unwrap()), "ghcr.io");
+        assert_eq!(endpoints.shown(&url.join("v2/app").unwrap()), "https://docker.io/v2/app");
+    }
+
+    #[test]
+    fn a_shown_url_never_has_a_query() {
+        let url = "https://cdn.example:8443/blob?X-Amz-Signature=secret".parse().unwrap();
+        assert_eq!(Endpoints::default().shown(&url), "https://cdn.example:8443/blob");
     }
 }

@@ -102,6 +102,7 @@ pub(super) struct Counts {
 struct State {
     cool_until: Option<Instant>,
     throttled_since: Option<Instant>,
+    asked_wait: Duration,
     unanswered: u32,
     failed: u32,
     down: Option<Down>,
@@ -168,7 +169,12 @@ impl Gate {
             if now < down.until {
                 return Err(Failure::new(
                     FailureKind::HostDown,
-                    format!("{} is not asked again for {}: {}", self.host, seconds(down.until - now), down.why),
+                    format!(
+                        "{} is not asked again for {}: {}",
+                        self.host,
+                        seconds(down.until - now),
+                        down.why
+                    ),
                 ));
             }
             state.down = None;
@@ -181,9 +187,9 @@ impl Gate {
                     return Err(Failure::new(
                         FailureKind::RateLimited,
                         format!(
-                            "{} asks us to wait {} more, longer than our patience of {}",
+                            "{} asks us to wait {} and is not asked meanwhile: our patience is {}",
                             self.host,
-                            seconds(wait),
+                            seconds(state.asked_wait),
                             seconds(self.limits.patience)
                         ),
                     ));
@@ -207,6 +213,7 @@ impl Gate {
                 self.counts.throttled.fetch_add(1, Ordering::Relaxed);
                 state.unanswered = 0;
                 state.throttled_since.get_or_insert(now);
+                state.asked_wait = wait;
                 // The server's word is capped only against overflow: whether we wait so long is asked at entry.
                 let until = now + wait.min(Duration::from_hours(24));
                 state.cool_until = Some(state.cool_until.map_or(until, |old| old.max(until)));
@@ -365,8 +372,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_host_that_wants_more_patience_than_we_have_is_answered_at_once() {
-        let gate = gate(|limits| limits.patience = Duration::from_secs(60));
-        gate.note(Ended::Throttled { wait: Duration::from_secs(3600) });
+        let gate = gate(|limits| limits.patience = Duration::from_mins(1));
+        gate.note(Ended::Throttled { wait: Duration::from_hours(1) });
         let began = Instant::now();
         let failure = gate.enter().await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::RateLimited);

@@ -8,8 +8,11 @@ use url::Url;
 /// The next page, where there is one. Only the host that was asked may name it.
 pub(super) fn next_page(headers: &HeaderMap, asked: &Url) -> Result<Option<Url>, Failure> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_target) else { return Ok(None) };
-    let refuse = |why: &str| Failure::new(FailureKind::Malformed, format!("{asked}: the link to the next page {why}"));
+    let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_target) else {
+        return Ok(None);
+    };
+    let refuse =
+        |why: &str| Failure::new(FailureKind::Malformed, format!("{asked}: the link to the next page {why}"));
     let next = asked.join(target).map_err(|_| refuse("is no URL"))?;
     if next.origin() != asked.origin() {
         return Err(refuse("leads to another host"));

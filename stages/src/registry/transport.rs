@@ -10,7 +10,6 @@ use http::header::{ACCEPT, AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use provenance_engine::{Failure, FailureKind};
 use serde::Deserialize;
-use tokio::time::Instant;
 use tracing::Instrument;
 use url::Url;
 
@@ -42,20 +41,6 @@ pub(super) struct Question {
     pub(super) authorization: Option<HeaderValue>,
     /// Bytes of a good answer that are read at the most.
     pub(super) cap: usize,
-}
-
-impl Question {
-    /// Method and URL, without query: what evidence and errors name.
-    pub(super) fn place(&self) -> String {
-        place(&self.method, &self.url)
-    }
-}
-
-/// Names a place to ask. The query is left out: it may hold what a storage host signed for us.
-pub(super) fn place(method: &Method, url: &Url) -> String {
-    let mut shown = url.clone();
-    shown.set_query(None);
-    format!("{method} {shown}")
 }
 
 /// A complete answer.
@@ -126,17 +111,30 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(endpoints: Endpoints, gates: Gates, timeout: Duration, agent: &str) -> Result<Self, Failure> {
+    pub(super) fn new(
+        endpoints: Endpoints,
+        gates: Gates,
+        timeout: Duration,
+        agent: &str,
+    ) -> Result<Self, Failure> {
         // An error only says that a provider is there already.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder()
             .user_agent(agent)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .build()
-            .map_err(|error| Failure::new(FailureKind::Connection, format!("no HTTP client: {}", chain(&error))))?;
+            .map_err(|error| {
+                Failure::new(FailureKind::Connection, format!("no HTTP client: {}", chain(&error)))
+            })?;
         Ok(Self { http, endpoints, gates, timeout })
+    }
+
+    /// Names a place to ask, as evidence and errors do. The query is left out: it may hold what a storage
+    /// host signed for us.
+    pub(super) fn place(&self, method: &Method, url: &Url) -> String {
+        format!("{method} {}", self.endpoints.shown(url))
     }
 
     /// Asks, following redirects. A credential goes only to the scheme, host and port it was given for.
@@ -149,7 +147,10 @@ impl Transport {
             let is_redirect = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
             let Some(location) = answer.header(LOCATION).filter(|_| is_redirect) else { return Ok(answer) };
             let refuse = |why: String| {
-                Failure::new(FailureKind::Redirect, format!("{} redirects {why}", question.place()))
+                Failure::new(
+                    FailureKind::Redirect,
+                    format!("{} redirects {why}", self.place(&question.method, &question.url)),
+                )
             };
             let next = question.url.join(location).map_err(|_| refuse("to what is no URL".into()))?;
             if !matches!(next.scheme(), "http" | "https") || next.host_str().is_none() {
@@ -168,14 +169,13 @@ impl Transport {
         }
         Err(Failure::new(
             FailureKind::Redirect,
-            format!("{} redirects more than {REDIRECTS} times", place(&question.method, &asked)),
+            format!("{} redirects more than {REDIRECTS} times", self.place(&question.method, &asked)),
         ))
     }
 
     /// One exchange with one host, retried where a retry can help.
     async fn exchange(&self, question: &Question) -> Result<Answer, Failure> {
         let gate = self.gates.gate(self.endpoints.label(&question.url));
-        let began = Instant::now();
         let mut attempt = 1;
         let mut deferrals = 0;
         loop {
@@ -198,29 +198,33 @@ impl Transport {
                         gate.note_retry();
                         continue;
                     }
-                    return Err(told(FailureKind::RateLimited, question, &answer, deferrals, began));
+                    return Err(self.told(FailureKind::RateLimited, question, &answer, deferrals));
                 }
                 Ok(answer) if answer.status.is_server_error() => {
                     let wait = retry_after(&answer.headers).unwrap_or_default();
-                    (told(FailureKind::ServerError, question, &answer, attempt, began), wait)
+                    (self.told(FailureKind::ServerError, question, &answer, attempt), wait)
                 }
                 Ok(answer) => return Ok(answer),
                 Err(Miss::TooLarge) => {
                     return Err(Failure::new(
                         FailureKind::TooLarge,
-                        format!("{}: the answer is larger than {} bytes", question.place(), question.cap),
+                        format!(
+                            "{}: the answer is larger than {} bytes",
+                            self.place(&question.method, &question.url),
+                            question.cap
+                        ),
                     ));
                 }
                 Err(Miss::Timeout) => {
                     let after = format!("no complete answer in {:?}", self.timeout);
-                    let failure = missed(FailureKind::Timeout, question, &after, attempt, began);
+                    let failure = self.missed(FailureKind::Timeout, question, &after, attempt);
                     if attempt >= ATTEMPTS_AT_A_TIMEOUT {
                         return Err(given_up(&gate, failure));
                     }
                     (failure, Duration::ZERO)
                 }
                 Err(Miss::Connection(why)) => {
-                    (missed(FailureKind::Connection, question, &why, attempt, began), Duration::ZERO)
+                    (self.missed(FailureKind::Connection, question, &why, attempt), Duration::ZERO)
                 }
             };
             if attempt >= ATTEMPTS {
@@ -234,7 +238,8 @@ impl Transport {
 
     /// One attempt: sends, reads, and tells the gate how it ended.
     async fn attempt(&self, question: &Question, gate: &Arc<Gate>) -> Result<Answer, Miss> {
-        let sent = tokio::time::timeout(self.timeout, self.send(question)).await.unwrap_or(Err(Miss::Timeout));
+        let sent =
+            tokio::time::timeout(self.timeout, self.send(question)).await.unwrap_or(Err(Miss::Timeout));
         match &sent {
             Ok(answer) => {
                 tracing::Span::current().record("status", answer.status.as_u16());
@@ -257,15 +262,23 @@ impl Transport {
         sent
     }
 
+    fn told(&self, kind: FailureKind, question: &Question, answer: &Answer, attempts: u32) -> Failure {
+        self.missed(kind, question, &format!("answered {}", answer.told()), attempts)
+    }
+
+    fn missed(&self, kind: FailureKind, question: &Question, what: &str, attempts: u32) -> Failure {
+        // No time in it: two runs over the same world say the same.
+        let tries = if attempts == 1 { String::new() } else { format!(" after {attempts} attempts") };
+        Failure::new(kind, format!("{}: {what}{tries}", self.place(&question.method, &question.url)))
+    }
+
     async fn send(&self, question: &Question) -> Result<Answer, Miss> {
-        let mut request = self
-            .http
-            .request(question.method.clone(), question.url.clone())
-            .header(ACCEPT, question.accept);
+        let mut request =
+            self.http.request(question.method.clone(), question.url.clone()).header(ACCEPT, question.accept);
         if let Some(authorization) = &question.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let mut response = request.send().await.map_err(miss)?;
+        let mut response = request.send().await.map_err(|error| miss(&error))?;
         let status = response.status();
         let good = status.is_success();
         let cap = if good { question.cap } else { ERROR_BYTES };
@@ -274,7 +287,7 @@ impl Transport {
             return Err(Miss::TooLarge);
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(miss)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| miss(&error))? {
             if body.len() + chunk.len() > cap {
                 if good {
                     return Err(Miss::TooLarge);
@@ -291,12 +304,15 @@ impl Transport {
 /// Tells the gate of a request that failed for good: so many of these in a row, and the host is given up.
 /// Single attempts do not count, or one image that always fails would close the gate to its neighbours.
 fn given_up(gate: &Gate, failure: Failure) -> Failure {
-    gate.note(Ended::GivenUp { server_failed: failure.kind == FailureKind::ServerError, why: &failure.message });
+    gate.note(Ended::GivenUp {
+        server_failed: failure.kind == FailureKind::ServerError,
+        why: &failure.message,
+    });
     failure
 }
 
-fn miss(error: reqwest::Error) -> Miss {
-    if error.is_timeout() { Miss::Timeout } else { Miss::Connection(chain(&error)) }
+fn miss(error: &reqwest::Error) -> Miss {
+    if error.is_timeout() { Miss::Timeout } else { Miss::Connection(chain(error)) }
 }
 
 /// An error and its causes in one line, without the URL that the place names already.
@@ -305,25 +321,14 @@ fn chain(error: &reqwest::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
-        if causes.last() != Some(&text) {
+        // The HTTP client's own words for "while connecting" say nothing that the cause does not.
+        let says_nothing = text.starts_with("client error") || text == "tcp connect error";
+        if !says_nothing && causes.last() != Some(&text) {
             causes.push(text);
         }
         source = cause.source();
     }
     if causes.is_empty() { error.to_string() } else { causes.join(": ") }
-}
-
-fn told(kind: FailureKind, question: &Question, answer: &Answer, attempts: u32, began: Instant) -> Failure {
-    missed(kind, question, &format!("answered {}", answer.told()), attempts, began)
-}
-
-fn missed(kind: FailureKind, question: &Question, what: &str, attempts: u32, began: Instant) -> Failure {
-    let tries = if attempts == 1 {
-        String::new()
-    } else {
-        format!(" after {attempts} attempts in {:.1}s", began.elapsed().as_secs_f64())
-    };
-    Failure::new(kind, format!("{}: {what}{tries}", question.place()))
 }
 
 /// Full jitter ([the reasons](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)), with a floor.
@@ -369,11 +374,5 @@ mod tests {
             let wait = backoff(attempt);
             assert!(wait >= FIRST_BACKOFF / 2 && wait <= LONGEST_BACKOFF + FIRST_BACKOFF, "{wait:?}");
         }
-    }
-
-    #[test]
-    fn a_place_never_shows_a_query() {
-        let url = Url::parse("https://cdn.example/blob?X-Amz-Signature=secret").unwrap();
-        assert_eq!(place(&Method::GET, &url), "GET https://cdn.example/blob");
     }
 }

@@ -7,8 +7,8 @@ use provenance_engine::{FailureKind, Outcome};
 
 use super::discovery::Discovery;
 use super::types::{
-    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, OutcomeWord, Reason, ReferenceRecord, RegistryUse,
-    Report, Run, StageRecord, Stages, Summary, WorkloadRecord,
+    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, OutcomeWord, Reason, ReferenceRecord,
+    RegistryUse, Report, Run, StageRecord, Stages, Summary, WorkloadRecord,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
@@ -41,12 +41,14 @@ pub struct Closing {
 ///
 /// When a row's ticket is not of these dossiers, which the ledger excludes.
 pub fn build(rows: &RowBook, dossiers: &[Dossier], closing: Closing) -> Report {
-    let images: Vec<_> = rows.iter().map(|(key, row)| record(key, row, &dossiers[row.ticket.index()])).collect();
+    let images: Vec<_> =
+        rows.iter().map(|(key, row)| record(key, row, &dossiers[row.ticket.index()])).collect();
     let summary = summarise(&images);
     let run = run(rows, dossiers.len(), &summary, &closing);
 
     let mut namespaces: BTreeSet<_> = closing.discovery.namespaces.into_iter().collect();
-    namespaces.extend(images.iter().map(|row| row.namespace.clone()).filter(|namespace| !namespace.is_empty()));
+    namespaces
+        .extend(images.iter().map(|row| row.namespace.clone()).filter(|namespace| !namespace.is_empty()));
     let metadata = Metadata {
         generated_at: closing.ended_at,
         collector_version: closing.version,
@@ -63,7 +65,8 @@ fn run(rows: &RowBook, subjects: usize, summary: &Summary, closing: &Closing) ->
     let mut partial_reasons: Vec<_> = closing.cut_short.iter().cloned().collect();
     let not_reached = summary.not_reached_images.unwrap_or_default();
     if not_reached > 0 {
-        partial_reasons.push(format!("{not_reached} of {} rows were not examined to the end", summary.total_images));
+        partial_reasons
+            .push(format!("{not_reached} of {} rows were not examined to the end", summary.total_images));
     }
     partial_reasons.extend(problems.iter().filter(|problem| problem.rows_missing).map(|p| p.message.clone()));
 
@@ -85,8 +88,11 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
     let finding = dossier.digest.found();
     let running = key.running.manifest();
     let digest = running.or_else(|| finding.and_then(|finding| finding.digest.as_ref()));
-    let containers: Vec<_> =
-        row.containers.iter().map(|(kind, name)| ContainerRecord { name: name.to_string(), kind: *kind }).collect();
+    let containers: Vec<_> = row
+        .containers
+        .iter()
+        .map(|(kind, name)| ContainerRecord { name: name.to_string(), kind: *kind })
+        .collect();
     ImageRecord {
         image: row.image.written.clone(),
         digest: digest.map(Digest::to_string),
@@ -154,7 +160,8 @@ fn stage_record<T>(stage: &str, outcome: &Outcome<T>, dossier: &Dossier) -> Stag
 /// Counts over rows, as [`Summary`] describes them.
 pub fn summarise(images: &[ImageRecord]) -> Summary {
     let count = |says: &dyn Fn(&ImageRecord) -> bool| images.iter().filter(|row| says(row)).count();
-    let drift = |state: DriftState| count(&|row| row.drift.as_ref().is_some_and(|drift| drift.state == state));
+    let drift =
+        |state: DriftState| count(&|row| row.drift.as_ref().is_some_and(|drift| drift.state == state));
     let stage = |word: OutcomeWord| count(&|row| stages(row).any(|(_, stage)| stage.outcome == word));
     let mut failures: BTreeMap<(&str, FailureKind), usize> = BTreeMap::new();
     for (name, stage) in images.iter().flat_map(stages) {
@@ -168,7 +175,9 @@ pub fn summarise(images: &[ImageRecord]) -> Summary {
         signed_images: count(&|row| row.signature.as_ref().is_some_and(|signature| signature.signed)),
         verified_images: count(&|row| row.signature.as_ref().is_some_and(|signature| signature.verified)),
         images_with_sbom: count(&|row| row.sbom.as_ref().is_some_and(|sbom| sbom.has_sbom)),
-        images_with_provenance: count(&|row| row.provenance.as_ref().is_some_and(|found| found.has_provenance)),
+        images_with_provenance: count(&|row| {
+            row.provenance.as_ref().is_some_and(|found| found.has_provenance)
+        }),
         images_with_updates: count(&|row| row.update.as_ref().is_some_and(|update| update.update_available)),
         total_helm_releases: 0,
         helm_releases_with_updates: 0,

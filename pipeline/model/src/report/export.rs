@@ -145,7 +145,8 @@ fn images(out: &mut String, report: &Report) {
             Some(_) => "No",
             None => "-",
         };
-        let provenance = if row.provenance.as_ref().is_some_and(|found| found.has_provenance) { "Yes" } else { "-" };
+        let provenance =
+            if row.provenance.as_ref().is_some_and(|found| found.has_provenance) { "Yes" } else { "-" };
         let sbom = match &row.sbom {
             Some(sbom) if sbom.has_sbom => sbom.format.as_deref().unwrap_or("yes").to_uppercase(),
             _ => "-".into(),

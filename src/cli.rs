@@ -1,0 +1,427 @@
+//! The command line: what can be asked, and what each answer's exit status is.
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use provenance_model::Sighting;
+use provenance_model::report::{Report, export};
+use provenance_sinks::FileSink;
+use provenance_stages::discovery::{
+    ClusterSource, DiscoveryError, connect, manifests::FILE_BYTES, named_image, read_manifests,
+};
+use provenance_stages::registry::RegistryClient;
+
+use crate::config::{Config, ConfigErrors};
+use crate::options::{self, On};
+use crate::progress::Progress;
+use crate::run::{About, Order, run};
+use crate::shutdown::Signals;
+use crate::table::{self, Style};
+use crate::topology::{self, Sink, Source};
+use crate::{VERSION, demo, telemetry};
+
+/// The report is written, and whole.
+const WHOLE: u8 = 0;
+/// There is no report.
+const NO_REPORT: u8 = 1;
+/// Wrong usage or configuration.
+const WRONG_USAGE: u8 = 2;
+/// The report is written but partial.
+const PARTIAL: u8 = 3;
+
+/// Rows without a finding that a terminal is shown unasked.
+const FINE_ROWS_ON_A_TERMINAL: usize = 40;
+
+/// Why a command ended without a report.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// Wrong usage or configuration: one line each.
+    #[error(transparent)]
+    Usage(#[from] ConfigErrors),
+    /// Anything else.
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<DiscoveryError> for Refusal {
+    fn from(error: DiscoveryError) -> Self {
+        match error {
+            DiscoveryError::Config(why) => Self::Usage(ConfigErrors(vec![why])),
+            DiscoveryError::Api(_) => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    Command::new("provenance-collector")
+        .version(VERSION)
+        .about("Reports what runs on a Kubernetes cluster, and whether it is still what its tag says")
+        .after_help(
+            "Exit status: 0 report written, 1 no report, 2 wrong usage or configuration, 3 report written but partial.\n\
+             Inside a cluster, started without arguments, it collects.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            with_options(On::Collect, Command::new("collect"))
+                .about("Reads the cluster and writes the report")
+                .arg(format_argument().help("Also print the report on stdout; on a terminal the table is printed anyway")),
+        )
+        .subcommand(
+            with_options(On::Scan, Command::new("scan"))
+                .about("Examines images, or the images in Kubernetes manifests, without a cluster")
+                .after_help(
+                    "Examples:\n  provenance-collector scan nginx:1.27-alpine ghcr.io/acme/web:1.2\n  \
+                     helm template chart/ | provenance-collector scan -f -\n  \
+                     kubectl get pods -A -o yaml | provenance-collector scan -f - --format csv",
+                )
+                .arg(Arg::new("images").value_name("IMAGE").num_args(0..).help("Image names"))
+                .arg(
+                    Arg::new("file")
+                        .short('f')
+                        .long("file")
+                        .value_name("FILE|DIR|-")
+                        .action(ArgAction::Append)
+                        .value_hint(ValueHint::AnyPath)
+                        .help("Kubernetes YAML or JSON: a file, a folder (read with its subfolders), or - for stdin"),
+                )
+                .arg(format_argument().default_value("table").help("How the report is printed on stdout")),
+        )
+        .subcommand(
+            with_options(On::Demo, Command::new("demo"))
+                .about("Shows it all on an in-process cluster and registries: no set-up, no network")
+                .arg(
+                    Arg::new("folder")
+                        .long("report-path")
+                        .value_name("FOLDER")
+                        .value_parser(clap::value_parser!(PathBuf))
+                        .help("The folder the report is written to; a temporary one where not given"),
+                )
+                .arg(format_argument().default_value("table").help("How the report is printed on stdout")),
+        )
+        .subcommand(Command::new("graph").about("Prints the pipeline as a Mermaid diagram"))
+        .subcommand(
+            Command::new("completions").about("Prints shell completions").arg(
+                Arg::new("shell")
+                    .value_name("SHELL")
+                    .required(true)
+                    .value_parser(clap::value_parser!(clap_complete::Shell)),
+            ),
+        )
+}
+
+fn format_argument() -> Arg {
+    Arg::new("format").long("format").value_name("FORMAT").value_parser(["table", "json", "csv", "markdown"])
+}
+
+fn with_options(on: On, command: Command) -> Command {
+    options::of(on).fold(command, |command, option| {
+        let default = match option.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        command.arg(
+            Arg::new(option.flag)
+                .long(option.flag)
+                .env(option.env)
+                .hide_env_values(true)
+                .value_name(option.value)
+                .allow_hyphen_values(true)
+                .help_heading(option.group)
+                .help(format!("{}{default}", option.help)),
+        )
+    })
+}
+
+/// Runs the command line of this process. Answers its exit status.
+pub fn main() -> ExitCode {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.len() <= 1 && telemetry::is_in_cluster() {
+        // The older image's entry point was the collector alone.
+        arguments.push("collect".into());
+    }
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version go to stdout with status 0, errors to stderr with status 2.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE));
+        }
+    };
+    let status = match matches.subcommand() {
+        Some(("collect", matches)) => with_runtime(collect(matches)),
+        Some(("scan", matches)) => with_runtime(scan(matches)),
+        Some(("demo", matches)) => with_runtime(show_demo(matches)),
+        Some(("graph", matches)) => graph(matches),
+        Some(("completions", matches)) => completions(matches),
+        _ => unreachable!("clap knows no other command"),
+    };
+    match status {
+        Ok(status) => ExitCode::from(status),
+        Err(refusal) => {
+            let status = if matches!(refusal, Refusal::Usage(_)) { WRONG_USAGE } else { NO_REPORT };
+            for line in refusal.to_string().lines() {
+                complain(line);
+            }
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn complain(line: &str) {
+    // There is nobody left to tell when stderr is closed.
+    writeln!(std::io::stderr(), "error: {line}").ok();
+}
+
+fn with_runtime(work: impl Future<Output = Result<u8, Refusal>>) -> Result<u8, Refusal> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime could not be started")?;
+    runtime.block_on(work)
+}
+
+async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
+    let config = Config::read(On::Collect, matches)?;
+    telemetry::start(&config.logs);
+    let sink = Sink::File(FileSink::new(&config.report_path, config.report_retention));
+    let client = connect(&config.kubeconfig).await?;
+    sink.check().map_err(anyhow::Error::from)?;
+    let source = ClusterSource::new(client, config.namespaces.clone()).page_size(config.page_size);
+    let about = About { cluster_name: config.cluster_name.clone() };
+    let report = examine(Source::Cluster(source), &config, about).await?;
+    let report = write(sink, report, std::io::stderr().is_terminal()).await?;
+    let format = matches.get_one::<String>("format").map(String::as_str);
+    if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
+        print(&report, format, matches.value_source("format").is_some())?;
+    }
+    Ok(status_of(&report))
+}
+
+async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
+    let config = Config::read(On::Scan, matches)?;
+    telemetry::start(&config.logs);
+    let images = matches.get_many::<String>("images").into_iter().flatten();
+    let mut sightings: Vec<_> = images.map(|image| named_image(image)).collect();
+    let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().collect();
+    if sightings.is_empty() && files.is_empty() {
+        let why = "nothing to scan: name an image, or manifests with -f FILE, -f DIR or -f -";
+        return Err(ConfigErrors(vec![why.into()]).into());
+    }
+    let mut errors = Vec::new();
+    for file in &files {
+        read(file, &mut sightings, &mut errors);
+    }
+    if errors.is_empty() && sightings.is_empty() {
+        let names: Vec<_> = files.iter().map(|file| file.as_str()).collect();
+        errors.push(format!("{}: no container images in it", names.join(", ")));
+    }
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors).into());
+    }
+    let report = examine(Source::Given(sightings), &config, About::default()).await?;
+    print_as_asked(&report, matches)?;
+    Ok(status_of(&report))
+}
+
+async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
+    let mut config = Config::read(On::Demo, matches)?;
+    telemetry::start(&config.logs);
+    let (fleet, source) = demo::start(&mut config).await?;
+    let folder = matches.get_one::<PathBuf>("folder").cloned().unwrap_or_else(demo::folder);
+    let sink = Sink::File(FileSink::new(folder, None));
+    sink.check().map_err(anyhow::Error::from)?;
+    let about = About { cluster_name: Some(demo::CLUSTER.into()) };
+    let report = examine(Source::Cluster(source), &config, about).await?;
+    drop(fleet);
+    let report = write(sink, report, true).await?;
+    print_as_asked(&report, matches)?;
+    Ok(status_of(&report))
+}
+
+/// Runs the pipeline, with signals and progress.
+async fn examine(source: Source, config: &Config, about: About) -> Result<Report, Refusal> {
+    let agent = format!("provenance-collector/{VERSION}");
+    let client = RegistryClient::new(config.registries.clone(), &agent).map_err(anyhow::Error::from)?;
+    let client = Arc::new(client);
+    let order = Order::new(&config.tuning);
+    let _signals = Signals::listen(order.clone()).context("signals could not be listened for")?;
+    let mut progress = None;
+    let watch = |watch| progress = Some(Progress::show(watch, Arc::clone(&client)));
+    let report = run(source, &client, &config.tuning, about, &order, watch).await;
+    drop(progress);
+    Ok(report?)
+}
+
+/// Writes the report where blocking is allowed. The log says where it is; so does a line for people, if asked.
+async fn write(sink: Sink, report: Report, say_where: bool) -> Result<Report, Refusal> {
+    let written = tokio::task::spawn_blocking(move || sink.write(&report).map(|written| (written, report)));
+    let (written, report) =
+        written.await.context("writing the report panicked")?.map_err(anyhow::Error::from)?;
+    tracing::info!(path = %written.path.display(), removed = written.removed, "report written");
+    if say_where {
+        writeln!(std::io::stderr(), "report: {}", written.path.display()).ok();
+    }
+    Ok(report)
+}
+
+fn status_of(report: &Report) -> u8 {
+    if report.run.as_ref().is_some_and(|run| run.partial) { PARTIAL } else { WHOLE }
+}
+
+/// Reads the manifests of a file, a folder or stdin; every error is kept.
+fn read(file: &str, sightings: &mut Vec<Sighting>, errors: &mut Vec<String>) {
+    if file == "-" {
+        let mut text = String::new();
+        let cap = FILE_BYTES as u64 + 1;
+        match std::io::stdin().take(cap).read_to_string(&mut text) {
+            Ok(_) => parse("stdin", &text, sightings, errors),
+            Err(error) => errors.push(format!("stdin: {error}")),
+        }
+        return;
+    }
+    let path = Path::new(file);
+    if !path.is_dir() {
+        return read_file(path, sightings, errors);
+    }
+    let mut files = Vec::new();
+    if let Err(why) = manifests_below(path, 0, &mut files) {
+        errors.push(why);
+    }
+    if files.is_empty() && errors.is_empty() {
+        errors.push(format!("{file}: no .yaml, .yml or .json file in this folder"));
+    }
+    for file in files {
+        read_file(&file, sightings, errors);
+    }
+}
+
+/// Folders deep.
+const DEPTH: usize = 32;
+
+fn manifests_below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
+    let named = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let mut entries: Vec<_> =
+        std::fs::read_dir(folder).map_err(named)?.collect::<Result<_, _>>().map_err(named)?;
+    entries.sort_by_key(std::fs::DirEntry::path);
+    for entry in entries {
+        let path = entry.path();
+        let kind = entry.file_type().map_err(named)?;
+        if kind.is_dir() && depth < DEPTH {
+            manifests_below(&path, depth + 1, files)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+            && path.is_file()
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path, sightings: &mut Vec<Sighting>, errors: &mut Vec<String>) {
+    let shown = path.display().to_string();
+    let opened = std::fs::File::open(path).and_then(|file| {
+        let mut text = String::new();
+        file.take(FILE_BYTES as u64 + 1).read_to_string(&mut text).map(|_| text)
+    });
+    match opened {
+        Ok(text) => parse(&shown, &text, sightings, errors),
+        Err(error) => errors.push(format!("{shown}: {error}")),
+    }
+}
+
+fn parse(name: &str, text: &str, sightings: &mut Vec<Sighting>, errors: &mut Vec<String>) {
+    match read_manifests(name, text) {
+        Ok(found) => sightings.extend(found),
+        Err(error) => errors.push(error.to_string()),
+    }
+}
+
+fn print_as_asked(report: &Report, matches: &ArgMatches) -> Result<(), Refusal> {
+    let format = matches.get_one::<String>("format").map_or("table", String::as_str);
+    let asked = matches.value_source("format") == Some(clap::parser::ValueSource::CommandLine);
+    print(report, format, asked)
+}
+
+/// Prints the report. A reader that has gone away, as `| head` does, is no error.
+fn print(report: &Report, format: &str, was_asked_for: bool) -> Result<(), Refusal> {
+    let text = match format {
+        "json" => {
+            let mut text = serde_json::to_string_pretty(report).context("the report is no JSON")?;
+            text.push('\n');
+            text
+        }
+        "csv" => export::csv(report),
+        "markdown" => export::markdown(report),
+        _ => {
+            let terminal = std::io::stdout().is_terminal();
+            table::render(
+                report,
+                Style {
+                    width: terminal.then(terminal_width).flatten(),
+                    colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+                    most_without_finding: if terminal && !was_asked_for {
+                        FINE_ROWS_ON_A_TERMINAL
+                    } else {
+                        usize::MAX
+                    },
+                },
+            )
+        }
+    };
+    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::from(error).context("the report could not be printed").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn terminal_width() -> Option<u16> {
+    comfy_table::Table::new().width()
+}
+
+fn graph(_: &ArgMatches) -> Result<u8, Refusal> {
+    let no_arguments = command().try_get_matches_from(["provenance-collector", "scan", "any"]);
+    let matches = no_arguments.context("the command line knows scan")?;
+    let scan = matches.subcommand_matches("scan").context("the command line knows scan")?;
+    let config = Config::read(On::Scan, scan)?;
+    let client = RegistryClient::new(config.registries, VERSION).map_err(anyhow::Error::from)?;
+    let stages = topology::line(&Arc::new(client), &config.tuning).stages();
+    print_text(&topology::mermaid(&stages))
+}
+
+fn completions(matches: &ArgMatches) -> Result<u8, Refusal> {
+    let shell = *matches.get_one::<clap_complete::Shell>("shell").context("clap requires a shell")?;
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "provenance-collector", &mut script);
+    print_text(&String::from_utf8_lossy(&script))
+}
+
+fn print_text(text: &str) -> Result<u8, Refusal> {
+    std::io::stdout().write_all(text.as_bytes()).context("the answer could not be printed")?;
+    Ok(WHOLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+}

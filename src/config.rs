@@ -1,0 +1,226 @@
+//! The configuration: every option read, every error told at once.
+
+mod values;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use provenance_engine::{Knobs, LaneLimit};
+use provenance_stages::discovery::Namespaces;
+use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits};
+
+use crate::options::{self, On, Opt};
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Which namespaces are read.
+    pub namespaces: Namespaces,
+    /// Kubeconfig files, the first's context counting.
+    pub kubeconfig: Vec<PathBuf>,
+    /// The cluster's name.
+    pub cluster_name: Option<String>,
+    /// Objects in one page of a listing.
+    pub page_size: usize,
+    /// The folder of reports.
+    pub report_path: PathBuf,
+    /// How long reports are kept; none for ever.
+    pub report_retention: Option<Duration>,
+    /// How registries are asked.
+    pub registries: ClientSettings,
+    /// How the pipeline is set.
+    pub tuning: Tuning,
+    /// How is logged.
+    pub logs: Logs,
+}
+
+/// How the pipeline is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Images of one registry in the pipeline at once.
+    pub lane: LaneLimit,
+    /// Containers that may wait between discovery and the pipeline.
+    pub discovery_queue: usize,
+    /// The digest stage's knobs.
+    pub digest: Knobs,
+    /// The longest a run may take.
+    pub deadline: Option<Duration>,
+    /// How long requests under way may go on after the order to stop.
+    pub stop_grace: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// Directives for the filter.
+    pub filter: String,
+    /// The form.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// JSON inside a cluster, text elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What is wrong with a configuration: all of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl Config {
+    /// Reads the options of one command.
+    ///
+    /// # Errors
+    ///
+    /// Every option whose value is refused, one line each.
+    pub fn read(command: On, matches: &ArgMatches) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader { command, matches, errors: Vec::new() };
+        let config = Self {
+            namespaces: Namespaces {
+                include: reader.read(&options::NAMESPACES, values::namespaces),
+                exclude: reader.read(&options::EXCLUDE_NAMESPACES, values::namespaces),
+            },
+            kubeconfig: reader.read(&options::KUBECONFIG, values::paths),
+            cluster_name: reader.read(&options::CLUSTER_NAME, values::text),
+            page_size: reader.read(&options::PAGE_SIZE, values::count),
+            report_path: {
+                reader.read(&options::REPORT_OUTPUT, |_| Ok(()));
+                reader.read(&options::REPORT_PATH, |value| Ok(PathBuf::from(value)))
+            },
+            report_retention: reader.read(&options::REPORT_RETENTION, values::retention),
+            registries: ClientSettings {
+                endpoints: Endpoints::default()
+                    .insecure(reader.read(&options::INSECURE_REGISTRIES, values::hosts)),
+                limits: GateLimits {
+                    concurrency: reader.read(&options::REGISTRY_CONCURRENCY, values::count),
+                    requests_per_second: NonZeroU32::new(
+                        reader.read(&options::REGISTRY_RATE, values::number),
+                    ),
+                    patience: reader.read(&options::REGISTRY_PATIENCE, values::duration),
+                    ..GateLimits::default()
+                },
+                timeout: reader.read(&options::REGISTRY_TIMEOUT, values::limit),
+                ..ClientSettings::default()
+            },
+            tuning: Tuning {
+                lane: LaneLimit(reader.read(&options::REGISTRY_LANE, values::count)),
+                discovery_queue: reader.read(&options::DISCOVERY_QUEUE, values::count),
+                digest: Knobs {
+                    workers: reader.read(&options::DIGEST_WORKERS, values::count),
+                    queue: reader.read(&options::DIGEST_QUEUE, values::count),
+                    timeout: reader.read(&options::DIGEST_TIMEOUT, values::limit),
+                },
+                deadline: Some(reader.read(&options::DEADLINE, values::duration))
+                    .filter(|limit| !limit.is_zero()),
+                stop_grace: reader.read(&options::STOP_GRACE, values::duration),
+            },
+            logs: Logs {
+                filter: reader.read(&options::LOG, values::filter),
+                format: reader.read(&options::LOG_FORMAT, values::log_format),
+            },
+        };
+        if reader.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.errors)) }
+    }
+}
+
+/// Reads options one by one and keeps every error.
+struct Reader<'a> {
+    command: On,
+    matches: &'a ArgMatches,
+    errors: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The option's value. An option that this command does not take has its default, an empty variable too.
+    fn read<T>(&mut self, option: &Opt, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        let default = || parse(option.default).expect("every option's default is a value it accepts");
+        if !option.on.contains(&self.command) {
+            return default();
+        }
+        let Some(written) =
+            self.matches.get_one::<String>(option.flag).filter(|value| !value.trim().is_empty())
+        else {
+            return default();
+        };
+        let written = written.trim();
+        let parsed = if option.choices.is_empty() || option.choices.contains(&written) {
+            parse(written)
+        } else {
+            Err(format!("it is none of: {}", option.choices.join(", ")))
+        };
+        parsed.unwrap_or_else(|why| {
+            let from_variable = self.matches.value_source(option.flag) == Some(ValueSource::EnvVariable);
+            let name = if from_variable { option.env.to_owned() } else { format!("--{}", option.flag) };
+            self.errors.push(format!("{name}: {written:?} is refused: {why}"));
+            default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Config, ConfigErrors> {
+        let command = crate::cli::command();
+        let all = ["provenance-collector", "collect"].iter().chain(arguments);
+        let matches =
+            command.try_get_matches_from(all).map_err(|error| ConfigErrors(vec![error.to_string()]))?;
+        Config::read(On::Collect, matches.subcommand_matches("collect").unwrap())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_first_readme() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.report_path, PathBuf::from("/reports"));
+        assert_eq!(config.report_retention, Some(Duration::from_hours(168)));
+        assert_eq!(config.registries.timeout, Duration::from_secs(30));
+        assert_eq!(config.namespaces, Namespaces::default());
+        assert_eq!(config.tuning.deadline, None);
+    }
+
+    #[test]
+    fn every_error_is_told_at_once_and_names_its_option() {
+        let errors = read(&[
+            "--registry-timeout",
+            "soon",
+            "--report-output",
+            "s3",
+            "--registry-concurrency",
+            "0",
+            "--namespaces",
+            "ok,Not_Ok",
+            "--log-format",
+            "xml",
+        ])
+        .unwrap_err()
+        .0;
+        assert_eq!(
+            errors,
+            [
+                r#"--namespaces: "ok,Not_Ok" is refused: "Not_Ok" is no namespace name: lower-case letters, digits and '-', at most 63"#,
+                r#"--report-output: "s3" is refused: it is none of: pvc"#,
+                r#"--registry-concurrency: "0" is refused: it is not at least 1"#,
+                r#"--registry-timeout: "soon" is refused: it is no duration; write it like 30s, 1h30m or 168h"#,
+                r#"--log-format: "xml" is refused: it is none of: auto, json, text"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn lists_are_separated_by_commas_and_blanks_trimmed() {
+        let config = read(&["--namespaces", " a, b ,,c ", "--report-retention", "-1"]).unwrap();
+        assert_eq!(config.namespaces.include, ["a", "b", "c"]);
+        assert_eq!(config.report_retention, None);
+    }
+}

@@ -1,0 +1,323 @@
+//! The one definition of every option: its flag, environment variable, default and help. The command line,
+//! the configuration and docs/configuration.md are made of it.
+
+/// A command of the binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// `collect`.
+    Collect,
+    /// `scan`.
+    Scan,
+    /// `demo`.
+    Demo,
+}
+
+/// One option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opt {
+    /// The flag, without its dashes.
+    pub flag: &'static str,
+    /// The environment variable.
+    pub env: &'static str,
+    /// What the value is called in help.
+    pub value: &'static str,
+    /// The default, as it would be written; empty for none.
+    pub default: &'static str,
+    /// What it does, in one sentence.
+    pub help: &'static str,
+    /// The values that are accepted, where they are few.
+    pub choices: &'static [&'static str],
+    /// The commands that take it.
+    pub on: &'static [On],
+    /// The heading under which help and docs show it.
+    pub group: &'static str,
+}
+
+const EVERY: &[On] = &[On::Collect, On::Scan, On::Demo];
+const COLLECT: &[On] = &[On::Collect];
+
+const CLUSTER: &str = "Cluster";
+const REPORT: &str = "Report";
+const REGISTRIES: &str = "Registries";
+const TUNING: &str = "Tuning";
+const LOGS: &str = "Logs";
+
+const BASE: Opt =
+    Opt { flag: "", env: "", value: "", default: "", help: "", choices: &[], on: EVERY, group: "" };
+
+/// Namespaces to read.
+pub const NAMESPACES: Opt = Opt {
+    flag: "namespaces",
+    env: "PROVENANCE_NAMESPACES",
+    value: "NAMES",
+    help: "Namespaces to read, separated by commas; all where empty",
+    on: COLLECT,
+    group: CLUSTER,
+    ..BASE
+};
+/// Namespaces to leave out.
+pub const EXCLUDE_NAMESPACES: Opt = Opt {
+    flag: "exclude-namespaces",
+    env: "PROVENANCE_EXCLUDE_NAMESPACES",
+    value: "NAMES",
+    help: "Namespaces to leave out, separated by commas",
+    on: COLLECT,
+    group: CLUSTER,
+    ..BASE
+};
+/// The kubeconfig file.
+pub const KUBECONFIG: Opt = Opt {
+    flag: "kubeconfig",
+    env: "KUBECONFIG",
+    value: "FILE",
+    help: "Kubeconfig file; without one the pod's own account, else ~/.kube/config",
+    on: COLLECT,
+    group: CLUSTER,
+    ..BASE
+};
+/// The cluster's name.
+pub const CLUSTER_NAME: Opt = Opt {
+    flag: "cluster-name",
+    env: "PROVENANCE_CLUSTER_NAME",
+    value: "NAME",
+    help: "The cluster's name, as the report shows it",
+    on: COLLECT,
+    group: CLUSTER,
+    ..BASE
+};
+/// Pods in one page.
+pub const PAGE_SIZE: Opt = Opt {
+    flag: "page-size",
+    env: "PROVENANCE_PAGE_SIZE",
+    value: "NUMBER",
+    default: "500",
+    help: "Objects in one page of a Kubernetes listing",
+    on: COLLECT,
+    group: TUNING,
+    ..BASE
+};
+/// Where reports go.
+pub const REPORT_OUTPUT: Opt = Opt {
+    flag: "report-output",
+    env: "PROVENANCE_REPORT_OUTPUT",
+    value: "SINK",
+    default: "pvc",
+    help: "Where the report goes: pvc, a folder",
+    choices: &["pvc"],
+    on: COLLECT,
+    group: REPORT,
+};
+/// The folder of reports.
+pub const REPORT_PATH: Opt = Opt {
+    flag: "report-path",
+    env: "PROVENANCE_REPORT_PATH",
+    value: "FOLDER",
+    default: "/reports",
+    help: "The folder reports are written to",
+    on: COLLECT,
+    group: REPORT,
+    ..BASE
+};
+/// How long reports are kept.
+pub const REPORT_RETENTION: Opt = Opt {
+    flag: "report-retention",
+    env: "PROVENANCE_REPORT_RETENTION",
+    value: "DURATION",
+    default: "168h",
+    help: "How long reports are kept; -1 for ever",
+    on: COLLECT,
+    group: REPORT,
+    ..BASE
+};
+/// The time limit of one registry request.
+pub const REGISTRY_TIMEOUT: Opt = Opt {
+    flag: "registry-timeout",
+    env: "PROVENANCE_REGISTRY_TIMEOUT",
+    value: "DURATION",
+    default: "30s",
+    help: "The longest one request to a registry may take",
+    group: REGISTRIES,
+    ..BASE
+};
+/// Requests to one registry at once.
+pub const REGISTRY_CONCURRENCY: Opt = Opt {
+    flag: "registry-concurrency",
+    env: "PROVENANCE_REGISTRY_CONCURRENCY",
+    value: "NUMBER",
+    default: "8",
+    help: "Requests to one registry host at once",
+    group: REGISTRIES,
+    ..BASE
+};
+/// Requests to one registry in a second.
+pub const REGISTRY_RATE: Opt = Opt {
+    flag: "registry-rate",
+    env: "PROVENANCE_REGISTRY_RATE",
+    value: "NUMBER",
+    default: "50",
+    help: "Requests to one registry host in a second; 0 for no limit",
+    group: REGISTRIES,
+    ..BASE
+};
+/// How long a registry may keep us waiting.
+pub const REGISTRY_PATIENCE: Opt = Opt {
+    flag: "registry-patience",
+    env: "PROVENANCE_REGISTRY_PATIENCE",
+    value: "DURATION",
+    default: "2m",
+    help: "The longest a registry that throttles may keep us waiting before its images fail",
+    group: REGISTRIES,
+    ..BASE
+};
+/// Registries over plain HTTP.
+pub const INSECURE_REGISTRIES: Opt = Opt {
+    flag: "insecure-registries",
+    env: "PROVENANCE_INSECURE_REGISTRIES",
+    value: "HOSTS",
+    help: "Registry hosts to ask over plain HTTP, separated by commas; loopback always is",
+    group: REGISTRIES,
+    ..BASE
+};
+/// Images of one registry in the pipeline at once.
+pub const REGISTRY_LANE: Opt = Opt {
+    flag: "registry-lane",
+    env: "PROVENANCE_REGISTRY_LANE",
+    value: "NUMBER",
+    default: "16",
+    help: "Images of one registry in the pipeline at once, so that a slow one leaves room for others",
+    group: TUNING,
+    ..BASE
+};
+/// Images in the digest stage at once.
+pub const DIGEST_WORKERS: Opt = Opt {
+    flag: "digest-workers",
+    env: "PROVENANCE_DIGEST_WORKERS",
+    value: "NUMBER",
+    default: "256",
+    help: "Images in the digest stage at once",
+    group: TUNING,
+    ..BASE
+};
+/// Images that wait before the digest stage.
+pub const DIGEST_QUEUE: Opt = Opt {
+    flag: "digest-queue",
+    env: "PROVENANCE_DIGEST_QUEUE",
+    value: "NUMBER",
+    default: "64",
+    help: "Images that may wait in front of the digest stage",
+    group: TUNING,
+    ..BASE
+};
+/// The longest one image may take in the digest stage.
+pub const DIGEST_TIMEOUT: Opt = Opt {
+    flag: "digest-timeout",
+    env: "PROVENANCE_DIGEST_TIMEOUT",
+    value: "DURATION",
+    default: "5m",
+    help: "The longest one image may take in the digest stage, waiting included",
+    group: TUNING,
+    ..BASE
+};
+/// Containers that wait between discovery and the pipeline.
+pub const DISCOVERY_QUEUE: Opt = Opt {
+    flag: "discovery-queue",
+    env: "PROVENANCE_DISCOVERY_QUEUE",
+    value: "NUMBER",
+    default: "256",
+    help: "Containers that may wait between discovery and the pipeline",
+    group: TUNING,
+    ..BASE
+};
+/// The longest a run may take.
+pub const DEADLINE: Opt = Opt {
+    flag: "deadline",
+    env: "PROVENANCE_DEADLINE",
+    value: "DURATION",
+    default: "0",
+    help: "The longest a run may take; past it the report is written as far as it came, marked partial; 0 for no limit",
+    group: TUNING,
+    ..BASE
+};
+/// The grace for requests under way.
+pub const STOP_GRACE: Opt = Opt {
+    flag: "stop-grace",
+    env: "PROVENANCE_STOP_GRACE",
+    value: "DURATION",
+    default: "5s",
+    help: "How long requests under way may go on after SIGTERM or the deadline",
+    group: TUNING,
+    ..BASE
+};
+/// What is logged.
+pub const LOG: Opt = Opt {
+    flag: "log",
+    env: "PROVENANCE_LOG",
+    value: "LEVEL",
+    default: "info",
+    help: "What is logged: error, warn, info, debug, trace, or directives such as warn,provenance_stages=debug",
+    group: LOGS,
+    ..BASE
+};
+/// How it is logged.
+pub const LOG_FORMAT: Opt = Opt {
+    flag: "log-format",
+    env: "PROVENANCE_LOG_FORMAT",
+    value: "FORMAT",
+    default: "auto",
+    help: "How it is logged: auto is json inside a cluster and text elsewhere",
+    choices: &["auto", "json", "text"],
+    group: LOGS,
+    ..BASE
+};
+
+/// Every option, in the order of help and docs.
+pub const ALL: &[Opt] = &[
+    NAMESPACES,
+    EXCLUDE_NAMESPACES,
+    KUBECONFIG,
+    CLUSTER_NAME,
+    REPORT_OUTPUT,
+    REPORT_PATH,
+    REPORT_RETENTION,
+    REGISTRY_TIMEOUT,
+    REGISTRY_CONCURRENCY,
+    REGISTRY_RATE,
+    REGISTRY_PATIENCE,
+    INSECURE_REGISTRIES,
+    DEADLINE,
+    STOP_GRACE,
+    REGISTRY_LANE,
+    DISCOVERY_QUEUE,
+    PAGE_SIZE,
+    DIGEST_WORKERS,
+    DIGEST_QUEUE,
+    DIGEST_TIMEOUT,
+    LOG,
+    LOG_FORMAT,
+];
+
+/// The options of one command.
+pub fn of(command: On) -> impl Iterator<Item = &'static Opt> {
+    ALL.iter().filter(move |option| option.on.contains(&command))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_option_is_named_once_and_explained() {
+        let flags: BTreeSet<_> = ALL.iter().map(|option| option.flag).collect();
+        let variables: BTreeSet<_> = ALL.iter().map(|option| option.env).collect();
+        assert_eq!((flags.len(), variables.len()), (ALL.len(), ALL.len()));
+        for option in ALL {
+            assert!(
+                !option.help.is_empty() && !option.group.is_empty() && !option.value.is_empty(),
+                "{option:?}"
+            );
+            assert!(!option.help.ends_with('.'), "{option:?}");
+        }
+    }
+}

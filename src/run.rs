@@ -1,0 +1,161 @@
+//! One run: starts the topology, waits for its end, and makes the report. Whatever happens on the way, every
+//! sighting that was read has its row.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use jiff::Timestamp;
+use provenance_engine::{Crew, Ledger, StageCount, Stop, collate};
+use provenance_model::report::{Closing, Discovery, DiscoveryProblem, ProblemReason, Report, build};
+use provenance_model::{Dossier, RowBook, Sighting, Subject};
+use provenance_stages::discovery::DiscoveryError;
+use provenance_stages::registry::RegistryClient;
+use tokio::sync::mpsc;
+
+use crate::config::Tuning;
+use crate::topology::{self, Source};
+
+/// The order to stop, and why it was given.
+#[derive(Debug, Clone)]
+pub struct Order {
+    stop: Stop,
+    why: Arc<OnceLock<String>>,
+}
+
+impl Order {
+    /// An order not yet given.
+    pub fn new(tuning: &Tuning) -> Self {
+        Self { stop: Stop::new(tuning.stop_grace), why: Arc::default() }
+    }
+
+    /// Gives the order. The first reason stands.
+    pub fn give(&self, why: impl Into<String>) {
+        let why = why.into();
+        if self.why.set(why.clone()).is_ok() {
+            tracing::warn!(reason = %why, "stopping: what is known is reported");
+        }
+        self.stop.order();
+    }
+
+    /// Whether the order was given.
+    pub fn is_given(&self) -> bool {
+        self.stop.is_ordered()
+    }
+}
+
+/// What can be watched of a run while it goes on.
+pub struct Watch {
+    /// The counts of every stage.
+    pub stages: Box<dyn Fn() -> Vec<StageCount> + Send + Sync>,
+    /// Containers seen and subjects admitted so far.
+    pub seen: Arc<Mutex<(usize, usize)>>,
+}
+
+/// What a run is told about itself.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// The cluster's name.
+    pub cluster_name: Option<String>,
+}
+
+/// Runs and makes the report. `watch` is called once, when everything is started.
+///
+/// # Errors
+///
+/// Where discovery could read nothing at all.
+pub async fn run(
+    source: Source,
+    client: &Arc<RegistryClient>,
+    tuning: &Tuning,
+    about: About,
+    order: &Order,
+    watch: impl FnOnce(Watch),
+) -> Result<Report, DiscoveryError> {
+    let started_at = Timestamp::now();
+    tracing::info!(version = crate::VERSION, "run started");
+    let stop = &order.stop;
+    let mut crew = Crew::new();
+
+    let (sightings_in, sightings) = mpsc::channel(tuning.discovery_queue);
+    let discovered = Arc::new(Mutex::new(None));
+    crew.spawn("discovery", {
+        let (discovered, stop) = (Arc::clone(&discovered), stop.clone());
+        async move {
+            let result = source.run(sightings_in, stop).await;
+            *discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }
+    });
+    let line = topology::line(client, tuning);
+    let seen = Arc::new(Mutex::new((0, 0)));
+    watch(Watch { stages: Box::new(line.counts()), seen: Arc::clone(&seen) });
+    let running = line.start(&mut crew, stop);
+
+    let mut rows = RowBook::default();
+    let enter = |sighting: Sighting, ledger: &mut Ledger<Subject, Dossier>| {
+        let (ticket, new) = ledger.admit(Subject::of(&sighting), |subject| Dossier::new(subject.clone()));
+        rows.enter(sighting, ticket);
+        *seen.lock().unwrap_or_else(PoisonError::into_inner) = (rows.sightings(), ledger.admitted());
+        new.map(|dossier| (ticket, dossier))
+    };
+    let ledger = deadline(tuning, order, collate(sightings, running, enter)).await;
+    let fallen = crew.join().await;
+    for task in &fallen {
+        tracing::error!(task = task.name, "{task}");
+    }
+
+    let lost = ledger.open();
+    let mut discovery = match discovered.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(result) => result?,
+        None => Discovery::default(),
+    };
+    for task in fallen {
+        discovery.problems.push(DiscoveryProblem {
+            rows_missing: task.name == "discovery" || lost > 0,
+            reason: ProblemReason::CutShort,
+            namespace: None,
+            kind: None,
+            message: format!("{task}; please report this defect"),
+        });
+    }
+    let closing = Closing {
+        started_at,
+        ended_at: Timestamp::now(),
+        version: crate::VERSION.to_owned(),
+        cluster_name: about.cluster_name,
+        discovery,
+        cut_short: order.why.get().cloned(),
+        registries: client.tallies(),
+    };
+    let report = build(&rows, &ledger.close(), closing);
+    tell(&report);
+    Ok(report)
+}
+
+/// Waits for `work`, and gives the order to stop when the run's time is over.
+async fn deadline<T>(tuning: &Tuning, order: &Order, work: impl Future<Output = T>) -> T {
+    let Some(limit) = tuning.deadline else { return work.await };
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(limit) => {
+            order.give(format!("the run's deadline of {limit:?} was reached"));
+        }
+    }
+    work.await
+}
+
+fn tell(report: &Report) {
+    let Some(run) = &report.run else { return };
+    for problem in &run.problems {
+        tracing::warn!(rows_missing = problem.rows_missing, "{}", problem.message);
+    }
+    let requests: u64 = run.registries.iter().map(|registry| registry.requests).sum();
+    tracing::info!(
+        rows = report.images.len(),
+        subjects = run.subjects,
+        requests,
+        failed = report.summary.failed_images,
+        partial = run.partial,
+        seconds = run.duration_seconds,
+        "run ended"
+    );
+}

@@ -1,0 +1,246 @@
+//! Fleets: a cluster and its registries, filled. One that looks real and shows every finding, and one of any
+//! size for benches.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fault::{Effect, Fault};
+use crate::image::BuiltImage;
+use crate::kube::{KubeApi, controller, pod};
+use crate::registry::{Auth, Registry, RegistryOptions};
+
+/// A running cluster with the registries its images come from.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The cluster's API.
+    pub kube: KubeApi,
+    /// Registries by the name under which images name them.
+    pub registries: BTreeMap<String, Registry>,
+}
+
+impl Fleet {
+    /// The registries' names and the URLs that stand in for them.
+    pub fn stand_ins(&self) -> impl Iterator<Item = (&str, String)> {
+        self.registries.iter().map(|(name, registry)| (name.as_str(), registry.url()))
+    }
+
+    /// So many pods over so many images, each in a repository of its own, with this latency everywhere. Every
+    /// pod runs what its tag names.
+    ///
+    /// # Errors
+    ///
+    /// Where no port can be listened on.
+    pub async fn uniform(images: usize, pods: usize, latency: Duration) -> std::io::Result<Self> {
+        let kube = KubeApi::start().await?;
+        let registry = Registry::start().await?;
+        let name = registry.host();
+        for pod_number in 0..pods {
+            let number = pod_number % images.max(1);
+            let repository = format!("team{}/app{number:04}", number % 7);
+            let built = BuiltImage::single(&repository);
+            if pod_number < images {
+                registry.push(&repository, "v1.1.0", &built);
+            }
+            let image = format!("{name}/{repository}:v1.1.0");
+            let id = format!("{name}/{repository}@{}", built.digest());
+            let namespace = format!("ns{:02}", pod_number % 20);
+            kube.add(pod(
+                &namespace,
+                &format!("app{number:04}-{pod_number}"),
+                &Value::Null,
+                &[("app", &image, &id)],
+            ));
+        }
+        kube.set_latency(latency);
+        registry.set_latency(latency);
+        Ok(Self { kube, registries: BTreeMap::from([(name, registry)]) })
+    }
+
+    /// A small company's cluster in which every finding is to be seen.
+    ///
+    /// # Errors
+    ///
+    /// Where no port can be listened on.
+    pub async fn demo() -> std::io::Result<Self> {
+        let mut fleet = Self { kube: KubeApi::start().await?, registries: BTreeMap::new() };
+        let private = RegistryOptions { auth: Auth::Basic(Vec::new()), ..RegistryOptions::default() };
+        let token = Auth::Bearer { users: Vec::new(), public: vec!["*".into()] };
+        for (name, options) in [
+            ("docker.io", RegistryOptions { auth: token.clone(), ..RegistryOptions::default() }),
+            ("ghcr.io", RegistryOptions { auth: token, ..RegistryOptions::default() }),
+            ("quay.io", RegistryOptions::default()),
+            ("registry.k8s.io", RegistryOptions::default()),
+            ("registry.acme.example", private),
+            ("mirror.acme.example", RegistryOptions::default()),
+        ] {
+            fleet.registries.insert(name.to_owned(), Registry::with(options).await?);
+        }
+        fleet.shop();
+        fleet.platform();
+        fleet.trouble();
+        // Two registries that do not answer as they should: one throttles for a moment, one is down.
+        fleet.registries["quay.io"].fault(Fault::on("/manifests/", Effect::retry_after(429, 1)).times(1));
+        fleet.registries["mirror.acme.example"].stop().await;
+        Ok(fleet)
+    }
+
+    /// Pushes an image and answers the image id a runtime would give for it.
+    fn push(&self, image: &str, built: &BuiltImage) -> String {
+        let (registry, repository, tag) = split(image);
+        let digest = self.registries[registry].push(repository, tag, built);
+        format!("{registry}/{repository}@{digest}")
+    }
+
+    fn shop(&self) {
+        let linux = ["linux/amd64", "linux/arm64"];
+        let web = "ghcr.io/acme/shop-web:1.14.2";
+        let web_id = self.push(web, &BuiltImage::multi("shop-web 1.14.2", &linux));
+        let proxy = "docker.io/envoyproxy/envoy:v1.31.2";
+        let proxy_id = self.push(proxy, &BuiltImage::multi("envoy 1.31.2", &linux));
+        self.deployment("shop", "web", 3, &[("web", web, &web_id), ("proxy", proxy, &proxy_id)]);
+
+        // A tag that was pushed again in the middle of a rollout: two digests of one tag run.
+        let api = "ghcr.io/acme/shop-api:stable";
+        let old = BuiltImage::multi("shop-api of monday", &linux);
+        let old_id = self.push(api, &old);
+        let new_id = self.push(api, &BuiltImage::multi("shop-api of friday", &linux));
+        self.deployment_of(
+            "shop",
+            "api",
+            &[&[("api", api, &old_id)], &[("api", api, &new_id)], &[("api", api, &new_id)]],
+        );
+
+        // The runtime names the platform's own manifest, not the index.
+        let postgres = "postgres:16.4";
+        let built = BuiltImage::multi("postgres 16.4", &linux);
+        self.push("docker.io/library/postgres:16.4", &built);
+        let platform_id = format!("docker.io/library/postgres@{}", built.children()[0]);
+        let uid = self.kube.add_owned(("apps/v1", "StatefulSet"), "shop", "db", &Value::Null);
+        let owner = controller("apps/v1", "StatefulSet", "db", &uid);
+        self.kube.add(pod("shop", "db-0", &owner, &[("postgres", postgres, &platform_id)]));
+
+        // What runs was deleted from the registry: a restart would fail.
+        let checkout = "ghcr.io/acme/checkout:2.3.0";
+        let gone = self.push(checkout, &BuiltImage::single("checkout 2.3.0, deleted"));
+        let digest = gone.rsplit('@').next().unwrap_or_default();
+        self.registries["ghcr.io"].delete_manifest("acme/checkout", digest);
+        self.push(checkout, &BuiltImage::single("checkout 2.3.0, pushed again"));
+        self.deployment("shop", "checkout", 2, &[("checkout", checkout, &gone)]);
+
+        // The tag was deleted; what it named is still there.
+        let batch = "ghcr.io/acme/legacy-batch:2021-04";
+        let batch_id = self.push(batch, &BuiltImage::single("legacy-batch"));
+        self.registries["ghcr.io"].delete_tag("acme/legacy-batch", "2021-04");
+        let cron = self.kube.add_owned(("batch/v1", "CronJob"), "shop", "nightly-invoices", &Value::Null);
+        let cron = controller("batch/v1", "CronJob", "nightly-invoices", &cron);
+        let job = self.kube.add_owned(("batch/v1", "Job"), "shop", "nightly-invoices-29401", &cron);
+        let job = controller("batch/v1", "Job", "nightly-invoices-29401", &job);
+        self.kube.add(pod("shop", "nightly-invoices-29401-x7k2p", &job, &[("batch", batch, &batch_id)]));
+    }
+
+    fn platform(&self) {
+        let linux = ["linux/amd64", "linux/arm64"];
+        // A DaemonSet whose floating tag has moved on.
+        let nginx = "nginx:1.27-alpine";
+        let old =
+            self.push("docker.io/library/nginx:1.27-alpine", &BuiltImage::multi("nginx 1.27.3", &linux));
+        self.push("docker.io/library/nginx:1.27-alpine", &BuiltImage::multi("nginx 1.27.5", &linux));
+        let uid = self.kube.add_owned(("apps/v1", "DaemonSet"), "edge", "ingress", &Value::Null);
+        let owner = controller("apps/v1", "DaemonSet", "ingress", &uid);
+        for node in 1..=3 {
+            self.kube.add(pod("edge", &format!("ingress-{node}"), &owner, &[("nginx", nginx, &old)]));
+        }
+        // Operators' own kinds above the API's: Strimzi, Argo Rollouts.
+        let kafka_image = "quay.io/strimzi/kafka:0.43.0-kafka-3.8.0";
+        let kafka_id = self.push(kafka_image, &BuiltImage::multi("kafka", &linux));
+        let kafka =
+            self.kube.add_owned(("kafka.strimzi.io/v1beta2", "Kafka"), "data", "events", &Value::Null);
+        let kafka = controller("kafka.strimzi.io/v1beta2", "Kafka", "events", &kafka);
+        let set = self.kube.add_owned(
+            ("core.strimzi.io/v1beta2", "StrimziPodSet"),
+            "data",
+            "events-broker",
+            &kafka,
+        );
+        let set = controller("core.strimzi.io/v1beta2", "StrimziPodSet", "events-broker", &set);
+        for broker in 0..3 {
+            self.kube.add(pod(
+                "data",
+                &format!("events-broker-{broker}"),
+                &set,
+                &[("kafka", kafka_image, &kafka_id)],
+            ));
+        }
+        let search = "ghcr.io/acme/search:0.9.1";
+        let search_id = self.push(search, &BuiltImage::multi("search", &linux));
+        let rollout =
+            self.kube.add_owned(("argoproj.io/v1alpha1", "Rollout"), "data", "search", &Value::Null);
+        let rollout = controller("argoproj.io/v1alpha1", "Rollout", "search", &rollout);
+        let set = self.kube.add_owned(("apps/v1", "ReplicaSet"), "data", "search-6d5f", &rollout);
+        let set = controller("apps/v1", "ReplicaSet", "search-6d5f", &set);
+        let mut searching = pod("data", "search-6d5f-abcde", &set, &[("search", search, &search_id)]);
+        let init = "docker.io/library/busybox:1.36";
+        let init_id = self.push(init, &BuiltImage::multi("busybox", &linux));
+        searching["spec"]["initContainers"] = json!([{"name": "wait-for-kafka", "image": "busybox:1.36"}]);
+        searching["status"]["initContainerStatuses"] =
+            json!([{"name": "wait-for-kafka", "imageID": init_id}]);
+        searching["spec"]["ephemeralContainers"] = json!([{"name": "debugger", "image": "busybox:1.36"}]);
+        self.kube.add(searching);
+
+        // The node's own pods.
+        for component in ["kube-apiserver", "kube-scheduler"] {
+            let image = format!("registry.k8s.io/{component}:v1.34.3");
+            let id = self.push(&image, &BuiltImage::multi(component, &linux));
+            let node = controller("v1", "Node", "node-1", "node-1");
+            self.kube.add(pod(
+                "kube-system",
+                &format!("{component}-node-1"),
+                &node,
+                &[(component, &image, &id)],
+            ));
+        }
+        // Loaded into the runtime by hand: it knows an image id only.
+        let exporter = "quay.io/prometheus/node-exporter:v1.8.2";
+        let built = BuiltImage::multi("node-exporter", &linux);
+        self.push(exporter, &built);
+        let id = built.image_ids().first().cloned().unwrap_or_default();
+        self.deployment("monitoring", "node-exporter", 1, &[("exporter", exporter, &id)]);
+    }
+
+    fn trouble(&self) {
+        let hex = "5f".repeat(32);
+        let payments = "registry.acme.example/payments/ledger:5.1";
+        let id = format!("registry.acme.example/payments/ledger@sha256:{hex}");
+        self.deployment("payments", "ledger", 2, &[("ledger", payments, &id)]);
+        let mirrored = "mirror.acme.example/library/redis:7.4";
+        let id = format!("mirror.acme.example/library/redis@sha256:{}", "7e".repeat(32));
+        self.deployment("payments", "cache", 1, &[("redis", mirrored, &id)]);
+        self.deployment("reporting", "exports", 1, &[("exports", "ghcr.io/Acme/Exports:latest", "")]);
+    }
+
+    /// A Deployment of so many equal pods.
+    fn deployment(&self, namespace: &str, name: &str, pods: usize, containers: &[(&str, &str, &str)]) {
+        self.deployment_of(namespace, name, &vec![containers; pods]);
+    }
+
+    /// A Deployment of these pods.
+    fn deployment_of(&self, namespace: &str, name: &str, pods: &[&[(&str, &str, &str)]]) {
+        let uid = self.kube.add_owned(("apps/v1", "Deployment"), namespace, name, &Value::Null);
+        let owner = controller("apps/v1", "Deployment", name, &uid);
+        let set = format!("{name}-7c9d8");
+        let uid = self.kube.add_owned(("apps/v1", "ReplicaSet"), namespace, &set, &owner);
+        let owner = controller("apps/v1", "ReplicaSet", &set, &uid);
+        for (number, containers) in pods.iter().enumerate() {
+            self.kube.add(pod(namespace, &format!("{set}-{number}"), &owner, containers));
+        }
+    }
+}
+
+/// Registry, repository and tag of a whole image name.
+fn split(image: &str) -> (&str, &str, &str) {
+    let (registry, rest) = image.split_once('/').unwrap_or(("docker.io", image));
+    let (repository, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
+    (registry, repository, tag)
+}
