@@ -10,7 +10,7 @@ use provenance_collector::config::Tuning;
 use provenance_collector::run::{About, Order, run};
 use provenance_collector::topology::Source;
 use provenance_engine::{FailureKind, Knobs, LaneLimit};
-use provenance_model::DriftState;
+use provenance_model::DriftState::{self, DigestGone, Drifted, NotAsked, Same, TagGone};
 use provenance_model::report::{ImageRecord, OutcomeWord, Report};
 use provenance_stages::discovery::{ClusterSource, Namespaces};
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, RegistryClient};
@@ -109,24 +109,27 @@ async fn world() -> World {
 
 #[tokio::test]
 async fn each_fault_fails_the_rows_of_its_registry_with_its_reason_and_no_others() {
-    use FailureKind as K;
     let elsewhere = Registry::start().await.unwrap();
     elsewhere.fault(Fault::on("", Effect::status(401)));
     let redirect = Effect::Redirect(format!("http://{}", elsewhere.host()));
-    let faults: Vec<(&str, Option<Effect>, &[K])> = vec![
-        ("down", None, &[K::Connection, K::HostDown]),
-        ("slow", Some(Effect::Delay(Duration::from_secs(5))), &[K::Timeout, K::HostDown]),
-        ("hanging", Some(Effect::Hang), &[K::Timeout, K::HostDown]),
-        ("401", Some(Effect::status(401)), &[K::Unauthorized]),
-        ("403", Some(Effect::status(403)), &[K::Forbidden]),
-        ("404 of no registry", Some(Effect::status(404)), &[K::UnexpectedStatus]),
-        ("429", Some(Effect::retry_after(429, 60)), &[K::RateLimited]),
-        ("429 for ever", Some(Effect::retry_after(429, 1)), &[K::RateLimited]),
-        ("500", Some(Effect::status(500)), &[K::ServerError, K::HostDown]),
-        ("cut connection", Some(Effect::Cut), &[K::Connection, K::HostDown]),
-        ("wrong digest", Some(Effect::Corrupt), &[K::DigestMismatch]),
-        ("50 MB manifest", Some(Effect::Flood(50 << 20)), &[K::TooLarge]),
-        ("redirect to another host", Some(redirect), &[K::Unauthorized, K::UnexpectedStatus]),
+    let faults: Vec<(&str, Option<Effect>, &[FailureKind])> = vec![
+        ("down", None, &[FailureKind::Connection, FailureKind::HostDown]),
+        ("slow", Some(Effect::Delay(Duration::from_secs(5))), &[FailureKind::Timeout, FailureKind::HostDown]),
+        ("hanging", Some(Effect::Hang), &[FailureKind::Timeout, FailureKind::HostDown]),
+        ("401", Some(Effect::status(401)), &[FailureKind::Unauthorized]),
+        ("403", Some(Effect::status(403)), &[FailureKind::Forbidden]),
+        ("404 of no registry", Some(Effect::status(404)), &[FailureKind::UnexpectedStatus]),
+        ("429", Some(Effect::retry_after(429, 60)), &[FailureKind::RateLimited]),
+        ("429 for ever", Some(Effect::retry_after(429, 1)), &[FailureKind::RateLimited]),
+        ("500", Some(Effect::status(500)), &[FailureKind::ServerError, FailureKind::HostDown]),
+        ("cut connection", Some(Effect::Cut), &[FailureKind::Connection, FailureKind::HostDown]),
+        ("wrong digest", Some(Effect::Corrupt), &[FailureKind::DigestMismatch]),
+        ("50 MB manifest", Some(Effect::Flood(50 << 20)), &[FailureKind::TooLarge]),
+        (
+            "redirect to another host",
+            Some(redirect),
+            &[FailureKind::Unauthorized, FailureKind::UnexpectedStatus],
+        ),
     ];
     for (name, effect, kinds) in faults {
         let world = world().await;
@@ -217,7 +220,6 @@ async fn every_state_of_drift_is_told() {
             (row.workload.name.as_str(), (drift.state, row.platform.as_deref(), row.digest.as_deref()))
         })
         .collect();
-    use DriftState::{DigestGone, Drifted, NotAsked, Same, TagGone};
     let arm = Some("linux/arm64");
     let arm_digest = multi.children()[1].clone();
     let expected: BTreeMap<&str, (DriftState, Option<&str>, Option<&str>)> = BTreeMap::from([

@@ -249,7 +249,7 @@ impl State {
             })
             .collect();
         if resources.is_empty() {
-            return not_found(version);
+            return no_such_page();
         }
         let list = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources});
         Reply::json(200, &list)
@@ -280,7 +280,8 @@ impl State {
     fn list(&mut self, version: &str, plural: &str, namespace: Option<&str>, asked: &Asked) -> Reply {
         let key = (version.to_owned(), plural.to_owned());
         let Some((kind, _)) = self.kinds.get(&key).cloned().or_else(|| well_known(version, plural)) else {
-            return not_found(&asked.path);
+            let is_served = self.kinds.keys().any(|(own, _)| own == version);
+            return if is_served { not_found(&asked.path) } else { no_such_page() };
         };
         if self.is_denied(plural, namespace) {
             return forbidden(plural, namespace);
@@ -385,6 +386,11 @@ fn forbidden(plural: &str, namespace: Option<&str>) -> Reply {
         &format!("{plural} is forbidden: User \"testbed\" cannot list resource {plural:?} {scope}"),
         &Value::Null,
     )
+}
+
+/// What a group version gets that is not served: no `Status`.
+fn no_such_page() -> Reply {
+    Reply::new(404, "404 page not found\n").with("content-type", "text/plain; charset=utf-8")
 }
 
 fn not_found(what: &str) -> Reply {

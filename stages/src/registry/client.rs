@@ -40,6 +40,8 @@ pub struct Caps {
     pub page_bytes: usize,
     /// Pages of one list.
     pub pages: usize,
+    /// Tags asked for in one page.
+    pub page_tags: usize,
     /// Bytes of manifests kept in memory.
     pub memo_bytes: u64,
 }
@@ -47,7 +49,13 @@ pub struct Caps {
 impl Default for Caps {
     /// 4 MiB is the manifest size the distribution spec tells registries to accept.
     fn default() -> Self {
-        Self { manifest_bytes: 4 << 20, page_bytes: 4 << 20, pages: 200, memo_bytes: 16 << 20 }
+        Self {
+            manifest_bytes: 4 << 20,
+            page_bytes: 4 << 20,
+            pages: 200,
+            page_tags: 1000,
+            memo_bytes: 16 << 20,
+        }
     }
 }
 
@@ -296,10 +304,10 @@ impl RegistryClient {
             tags: Option<Vec<String>>,
         }
         let mut url = self.url(asking, "tags/list")?;
-        url.set_query(Some("n=1000"));
+        url.set_query(Some(&format!("n={}", self.caps.page_tags)));
         let place = self.transport.place(&Method::GET, &url);
         let answered = async {
-            let mut tags = Vec::new();
+            let mut tags: Vec<String> = Vec::new();
             let mut next = Some(url);
             let mut pages = 0;
             while let Some(url) = next {
@@ -312,8 +320,19 @@ impl RegistryClient {
                 let page: Page = serde_json::from_slice(&answer.body).map_err(|error| {
                     Failure::new(FailureKind::Malformed, format!("{place}: no tag list: {error}"))
                 })?;
-                tags.extend(page.tags.unwrap_or_default());
-                next = next_page(&answer.headers, &url)?;
+                let page = page.tags.unwrap_or_default();
+                // Some registries cut a page off without a link to the next. One that does not know `last`
+                // answers the same page again.
+                let is_full = page.len() >= self.caps.page_tags;
+                let is_new = page.last() != tags.last();
+                next = match (next_page(&answer.headers, &url)?, page.last()) {
+                    (Some(next), _) => Some(next),
+                    (None, Some(last)) if is_full && is_new => Some(after(&url, self.caps.page_tags, last)),
+                    (None, _) => None,
+                };
+                if is_new {
+                    tags.extend(page);
+                }
             }
             Ok(Some(tags))
         }
@@ -501,6 +520,13 @@ impl RegistryClient {
         let origin = url.origin().ascii_serialization();
         Arc::clone(hosts.entry(origin).or_insert_with(|| Arc::new(HostAuth::new())))
     }
+}
+
+/// The page of tags that follows this one.
+fn after(url: &Url, tags: usize, last: &str) -> Url {
+    let mut next = url.clone();
+    next.query_pairs_mut().clear().append_pair("n", &tags.to_string()).append_pair("last", last);
+    next
 }
 
 fn get(url: Url, accept: &'static str, cap: usize) -> Question {

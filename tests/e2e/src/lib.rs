@@ -1,1 +1,10 @@
-//! placeholder
+//! Real servers for the end-to-end tests: started on loopback, stopped when dropped. `tests/e2e/install`
+//! installs them; a server that is missing fails the test with that line.
+
+pub mod cluster;
+pub mod process;
+pub mod registry;
+
+pub use cluster::Cluster;
+pub use process::{collector, tool};
+pub use registry::{Kind, RealRegistry};
