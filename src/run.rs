@@ -10,6 +10,7 @@ use provenance_model::{Dossier, RowBook, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
 use provenance_stages::registry::RegistryClient;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::config::Tuning;
 use crate::topology::{self, Source};
@@ -63,6 +64,18 @@ pub struct About {
 ///
 /// Where discovery could read nothing at all.
 pub async fn run(
+    source: Source,
+    client: &Arc<RegistryClient>,
+    tuning: &Tuning,
+    about: About,
+    order: &Order,
+    watch: impl FnOnce(Watch),
+) -> Result<Report, DiscoveryError> {
+    let span = tracing::info_span!("run", cluster = about.cluster_name);
+    in_span(source, client, tuning, about, order, watch).instrument(span).await
+}
+
+async fn in_span(
     source: Source,
     client: &Arc<RegistryClient>,
     tuning: &Tuning,

@@ -61,6 +61,18 @@ impl Finding {
         }
     }
 
+    /// What the word means, where a reader may wonder.
+    fn meaning(self) -> Option<&'static str> {
+        match self {
+            Self::Failed => Some("it could not be found out:"),
+            Self::Gone => Some("what runs is no longer in the registry, a restart elsewhere would fail"),
+            Self::TagGone => Some("the registry has no such tag"),
+            Self::Drifted => Some("the tag names something else by now than what runs"),
+            Self::NotReached => Some("the run ended first"),
+            Self::Same | Self::Found => None,
+        }
+    }
+
     fn colour(self) -> Color {
         match self {
             Self::Failed | Self::Gone => Color::Red,
@@ -91,18 +103,31 @@ pub fn render(report: &Report, style: Style) -> String {
     rows.truncate(rows.len() - hidden);
 
     let mut out = String::new();
-    if !rows.is_empty() {
-        writeln!(out, "{}", table(&rows, style).trim_fmt()).expect("writing to a string does not fail");
-    }
     let mut line = |text: String| writeln!(out, "{text}").expect("writing to a string does not fail");
-    if hidden > 0 {
-        line(format!("… and {hidden} rows more without a finding; --format table shows them all"));
+    if !rows.is_empty() {
+        line(table(&rows, style).trim_fmt());
     }
+    if hidden > 0 {
+        line(format!(
+            "… and {} more without a finding; --format table shows them all",
+            plural(hidden, "row")
+        ));
+    }
+    line(String::new());
+    // The worst last: its reasons follow.
+    for finding in counts.keys().rev() {
+        if let Some(meaning) = finding.meaning() {
+            line(format!("{}: {meaning}", finding.word()));
+        }
+    }
+    failures(&rows, &mut line);
+
+    let summary = &report.summary;
     let told: Vec<_> =
         counts.iter().map(|(finding, count)| format!("{count} {}", finding.word().to_lowercase())).collect();
-    let summary = &report.summary;
-    let told = if told.is_empty() { "no images".to_owned() } else { told.join(", ") };
-    line(format!("{} rows, {} different images: {told}", summary.total_images, summary.unique_images));
+    let told = if told.is_empty() { "nothing runs".to_owned() } else { told.join(", ") };
+    let rows = plural(summary.total_images, "row");
+    line(format!("{rows}, {}: {told}", plural(summary.unique_images, "different image")));
     if let Some(run) = &report.run {
         let requests: u64 = run.registries.iter().map(|registry| registry.requests).sum();
         let hosts: Vec<_> = run
@@ -113,18 +138,50 @@ pub fn render(report: &Report, style: Style) -> String {
         let hosts = if hosts.is_empty() { String::new() } else { format!(" ({})", hosts.join(", ")) };
         line(format!("{requests} registry requests{hosts} in {:.1}s", run.duration_seconds));
         for problem in &run.problems {
-            line(format!("note: {}", problem.message));
+            line(format!("note: {}", printable(&problem.message)));
         }
         if run.partial {
-            line(format!("PARTIAL: {}", run.partial_reasons.join("; ")));
+            line(format!("PARTIAL: {}", printable(&run.partial_reasons.join("; "))));
         }
     }
     out
 }
 
+/// Failures told one by one at the most.
+const REASONS: usize = 20;
+
+/// Why rows failed: each reason once, with the images it struck.
+fn failures(rows: &[(Finding, &ImageRecord)], line: &mut impl FnMut(String)) {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for (_, row) in rows {
+        for (name, stage) in stages(row) {
+            let Some(reason) = stage.reason.as_ref().filter(|reason| reason.kind.is_some()) else { continue };
+            let told = format!("{name}: {}", printable(&reason.message));
+            match reasons.iter_mut().find(|(known, _)| *known == told) {
+                Some((_, images)) => images.push(&row.image),
+                None => reasons.push((told, vec![&row.image])),
+            }
+        }
+    }
+    for (reason, images) in reasons.iter().take(REASONS) {
+        let more = if images.len() > 1 { format!(" and {} more", images.len() - 1) } else { String::new() };
+        line(format!("  {}{more}\n    {reason}", printable(images[0])));
+    }
+    if reasons.len() > REASONS {
+        line(format!(
+            "  … and {} more; --format json has them all",
+            plural(reasons.len() - REASONS, "reason")
+        ));
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("{count} {noun}") } else { format!("{count} {noun}s") }
+}
+
 fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["FINDING", "IMAGE", "RUN BY", "PODS", "RUNS", "TAG NAMES", "WHY"]);
+    table.load_style(NOTHING).set_header(["FINDING", "IMAGE", "RUN BY", "PODS", "RUNS", "TAG NAMES"]);
     if style.colour {
         table.enforce_styling();
     } else {
@@ -154,7 +211,6 @@ fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
             Cell::new(row.pods.map_or_else(|| "-".to_owned(), |pods| pods.to_string())),
             Cell::new(short(runs)),
             Cell::new(short(drift.and_then(|drift| drift.tag_digest.as_deref()))),
-            Cell::new(printable(&why(*finding, row))),
         ]);
     }
     table
@@ -166,21 +222,6 @@ fn run_by(row: &ImageRecord) -> String {
         ("", "Image") => "-".to_owned(),
         ("", kind) => format!("{kind}/{}", workload.name),
         (namespace, kind) => format!("{namespace}: {kind}/{}", workload.name),
-    }
-}
-
-fn why(finding: Finding, row: &ImageRecord) -> String {
-    match finding {
-        Finding::Failed => stages(row)
-            .filter_map(|(name, stage)| Some((name, stage.reason.as_ref()?)))
-            .map(|(name, reason)| format!("{name}: {}", reason.message))
-            .collect::<Vec<_>>()
-            .join("; "),
-        Finding::Gone => "what runs is no longer in the registry: a restart would fail".into(),
-        Finding::TagGone => "the registry has no such tag".into(),
-        Finding::Drifted => "the tag names something else by now".into(),
-        Finding::NotReached => "the run ended first".into(),
-        Finding::Same | Finding::Found => String::new(),
     }
 }
 

@@ -12,7 +12,7 @@ pub mod cluster;
 mod intern;
 pub mod manifests;
 mod owners;
-mod pods;
+pub mod pods;
 mod reader;
 
 use std::sync::Arc;

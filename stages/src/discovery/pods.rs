@@ -3,8 +3,9 @@
 use provenance_model::{ContainerKind, Running};
 use serde::Deserialize;
 
+/// A pod, as far as it is read.
 #[derive(Debug, Deserialize)]
-pub(super) struct Pod {
+pub struct Pod {
     pub(super) metadata: ObjectMeta,
     #[serde(default)]
     spec: Spec,

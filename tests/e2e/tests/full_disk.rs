@@ -1,5 +1,4 @@
 //! A full disk and a read-only folder: a clear error, and the report that was there stays whole.
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::process::Command;
 

@@ -1,0 +1,47 @@
+# Everyday commands. `make check` while you work, `make test` before you push.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+.PHONY: help
+help: ## Shows this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: build
+build: ## Builds the release binary
+	$(CARGO) build --release --locked
+
+.PHONY: demo
+demo: ## Runs the pipeline on a built-in cluster and registries
+	$(CARGO) run --locked -- demo
+
+.PHONY: check
+check: lint ## Quick: formatting, lints, and every test that needs no server
+	$(CARGO) test --locked --workspace --exclude provenance-e2e
+
+.PHONY: test
+test: ## All tests; installs the real servers they run against
+	tests/e2e/install
+	$(CARGO) test --locked --workspace
+
+.PHONY: lint
+lint: ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: ## Licences, sources and doubles of dependencies (needs cargo-deny)
+	$(CARGO) deny --locked check licenses bans sources
+
+.PHONY: docs
+docs: ## Writes the generated references in docs/ anew
+	PROVENANCE_UPDATE_DOCS=1 $(CARGO) test --locked --test docs
+
+.PHONY: bench
+bench: ## Prints the figures of docs/benchmarks.md
+	$(CARGO) bench --locked --bench pipeline
+	$(CARGO) bench --locked --bench pods
+	$(CARGO) bench --locked --bench engine
+
+.PHONY: docker-build
+docker-build: ## Builds the image
+	docker build -t provenance-collector:dev .

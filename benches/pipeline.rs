@@ -1,0 +1,101 @@
+//! The whole collector, as a process of its own, against the testbed: requests an image, wall time, CPU and
+//! peak memory. `cargo bench --bench pipeline [-- IMAGES PODS LATENCY_MS]`.
+#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a bench prints rounded figures")]
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use provenance_testbed::Fleet;
+
+/// Requests to one registry at once, as configured by default.
+const CONCURRENCY: usize = 8;
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let (images, pods, latency_ms) = match numbers[..] {
+        [images, pods, latency_ms] => (images, pods, latency_ms),
+        _ => (50, 500, 20),
+    };
+    let latency = Duration::from_millis(latency_ms as u64);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
+    let fleet = runtime.block_on(Fleet::uniform(images, pods, latency)).expect("loopback has free ports");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let kubeconfig = folder.path().join("kubeconfig");
+    let mut text = String::from("apiVersion: v1\nkind: Config\ncurrent-context: c\nusers: []\n");
+    writeln!(
+        text,
+        "contexts: [{{name: c, context: {{cluster: c, user: ''}}}}]\nclusters: [{{name: c, cluster: {{server: '{}'}}}}]",
+        fleet.kube.url()
+    )
+    .expect("writing to a string does not fail");
+    std::fs::write(&kubeconfig, text).expect("the temporary folder is writable");
+
+    let registry = fleet.registries.values().next().expect("the fleet has a registry");
+    println!("{images} images, {pods} pods, {latency_ms} ms, {CONCURRENCY} requests at once");
+    println!("| run | registry requests | an image | API requests | wall | floor | CPU | peak memory |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for run in 1..=3 {
+        registry.clear_log();
+        let api_before = fleet.kube.log().len();
+        let began = Instant::now();
+        let (cpu, peak) = collect(&kubeconfig, &folder.path().join("reports"));
+        let wall = began.elapsed();
+        let requests = registry.log().len();
+        let api = fleet.kube.log().len() - api_before;
+        let rounds = requests.div_ceil(CONCURRENCY) + api;
+        let floor = latency * u32::try_from(rounds).unwrap_or(u32::MAX);
+        println!(
+            "| {run} | {requests} | {:.2} | {api} | {:.2} s | {:.2} s | {:.2} s | {:.1} MiB |",
+            requests as f64 / images as f64,
+            wall.as_secs_f64(),
+            floor.as_secs_f64(),
+            cpu.as_secs_f64(),
+            peak as f64 / 1024.0,
+        );
+    }
+}
+
+/// Runs the collector; answers its CPU time and its peak resident memory in KiB.
+fn collect(kubeconfig: &std::path::Path, reports: &std::path::Path) -> (Duration, u64) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_provenance-collector"))
+        .arg("collect")
+        .env("KUBECONFIG", kubeconfig)
+        .env("PROVENANCE_REPORT_PATH", reports)
+        .env("PROVENANCE_REGISTRY_CONCURRENCY", CONCURRENCY.to_string())
+        .env("PROVENANCE_REGISTRY_RATE", "0")
+        .env("PROVENANCE_LOG", "warn")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the collector can be started");
+    let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
+    let (mut cpu, mut peak) = (Duration::ZERO, 0);
+    // The kernel keeps both only while the process lives, so they are read until it ends.
+    loop {
+        if let Some(now) = peak_kib(&process) {
+            peak = peak.max(now);
+        }
+        if let Some(now) = cpu_time(&process) {
+            cpu = cpu.max(now);
+        }
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            assert!(status.success(), "the collector ended with {status}");
+            return (cpu, peak);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn peak_kib(process: &std::path::Path) -> Option<u64> {
+    let status = std::fs::read_to_string(process.join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn cpu_time(process: &std::path::Path) -> Option<Duration> {
+    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+    let fields: Vec<_> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // Linux counts in hundredths of a second, whatever the machine.
+    Some(Duration::from_millis(ticks * 10))
+}

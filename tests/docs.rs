@@ -1,0 +1,91 @@
+//! The references in docs/ are what the code says, and the links between the documents lead somewhere.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::{Path, PathBuf};
+
+use provenance_collector::reference;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Holds a file against its text, or writes it where asked to.
+fn hold(name: &str, text: &str) {
+    let path = root().join(name);
+    if std::env::var_os("PROVENANCE_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "{name} is not what the code says any more; write it anew with: make docs");
+}
+
+#[test]
+fn the_configuration_reference_is_what_the_options_say() {
+    hold("docs/configuration.md", &reference::configuration());
+}
+
+#[test]
+fn the_report_schema_is_what_the_types_say() {
+    hold("docs/report-schema.json", &reference::report_schema());
+    hold("docs/report-schema.md", &reference::report_fields());
+}
+
+#[test]
+fn the_diagram_in_the_documents_is_what_the_topology_says() {
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_provenance-collector")).arg("graph").output().unwrap();
+    let block = format!("```mermaid\n{}```\n", String::from_utf8(output.stdout).unwrap());
+    for name in ["docs/architecture.md", "README.md"] {
+        let path = root().join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let start = text.find("```mermaid\n").unwrap_or_else(|| panic!("{name} has a diagram"));
+        let end = start + text[start..].find("```\n").unwrap() + 4;
+        let current = format!("{}{block}{}", &text[..start], &text[end..]);
+        hold(name, &current);
+    }
+}
+
+#[test]
+fn a_report_of_the_demo_fits_the_schema_in_its_fields() {
+    let schema: serde_json::Value = serde_json::from_str(&reference::report_schema()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_provenance-collector"))
+        .args(["demo", "--format", "json", "--report-path"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let known = |name: &str| schema["$defs"][name]["properties"].as_object().unwrap().clone();
+    for row in report["images"].as_array().unwrap() {
+        for field in row.as_object().unwrap().keys() {
+            assert!(known("ImageRecord").contains_key(field), "{field}");
+        }
+    }
+    for field in report["run"].as_object().unwrap().keys() {
+        assert!(known("Run").contains_key(field), "{field}");
+    }
+}
+
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let mut documents = vec![root().join("README.md")];
+    for name in ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        documents.push(root().join(name));
+    }
+    for entry in std::fs::read_dir(root().join("docs")).unwrap() {
+        documents.push(entry.unwrap().path());
+    }
+    for document in
+        documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+    {
+        let text = std::fs::read_to_string(document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = document.parent().unwrap_or(Path::new(".")).join(target);
+            assert!(path.exists(), "{}: the link {link} leads nowhere", document.display());
+        }
+    }
+}
