@@ -1,6 +1,6 @@
 //! The `provenance-collector` binary, as a library so that tests and benches can put its parts together.
 //!
-//! [`topology`] is the system's diagram in code; [`run`] starts it and makes the report. [`options`] is the
+//! [`topology`] is the system's diagram in code; [`mod@run`] starts it and makes the report. [`options`] is the
 //! one definition of every option; [`config`] reads them.
 
 pub mod cli;

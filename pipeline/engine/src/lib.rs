@@ -5,7 +5,7 @@
 //! whenever the run is stopped; a full channel is backpressure; a closed channel is the end; every task
 //! that is spawned is joined.
 //!
-//! Read in this order: [`outcome`], [`stage`], [`runner`], [`lanes`], [`ledger`], [`collate`], [`crew`].
+//! Read in this order: [`outcome`], [`stage`], [`runner`], [`lanes`], [`ledger`], [`mod@collate`], [`crew`].
 
 pub mod collate;
 pub mod crew;

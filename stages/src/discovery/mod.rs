@@ -3,9 +3,9 @@
 //! | file | job |
 //! | --- | --- |
 //! | [`cluster`] | the plan: which namespaces, what to do where rights are missing |
-//! | [`reader`] | lists from the Kubernetes API, in pages, with retries and expired continue tokens |
+//! | `reader` | lists from the Kubernetes API, in pages, with retries and expired continue tokens |
 //! | [`pods`] | the few fields of a pod that are read |
-//! | [`owners`] | from a pod's controller to the top-level workload |
+//! | `owners` | from a pod's controller to the top-level workload |
 //! | [`manifests`] | images in Kubernetes YAML |
 
 pub mod cluster;

@@ -1,7 +1,7 @@
 //! The report: the document that is written, served and read back.
 //!
 //! Its fields are those of the older collector's report, each with its name, place and meaning; new facts
-//! stand beside them. [`types`] is the document, [`build`] makes it of rows and dossiers, [`export`] writes
+//! stand beside them. [`types`] is the document, [`mod@build`] makes it of rows and dossiers, [`export`] writes
 //! it as CSV and Markdown.
 
 pub mod build;
