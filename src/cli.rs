@@ -200,7 +200,9 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     sink.check().map_err(anyhow::Error::from)?;
     let source = ClusterSource::new(client, config.namespaces.clone()).page_size(config.page_size);
     let about = About { cluster_name: config.cluster_name.clone() };
-    let report = examine(Source::Cluster(source), &config, about).await?;
+    let order = Order::new(&config.tuning);
+    let _signals = listen(&order)?;
+    let report = examine(Source::Cluster(source), &config, about, &order).await?;
     let report = write(sink, report, std::io::stderr().is_terminal()).await?;
     let format = matches.get_one::<String>("format").map(String::as_str);
     if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
@@ -230,7 +232,9 @@ async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
     if !errors.is_empty() {
         return Err(ConfigErrors(errors).into());
     }
-    let report = examine(Source::Given(sightings), &config, About::default()).await?;
+    let order = Order::new(&config.tuning);
+    let _signals = listen(&order)?;
+    let report = examine(Source::Given(sightings), &config, About::default(), &order).await?;
     print_as_asked(&report, matches)?;
     Ok(status_of(&report))
 }
@@ -243,23 +247,28 @@ async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
     let sink = Sink::File(FileSink::new(folder, None));
     sink.check().map_err(anyhow::Error::from)?;
     let about = About { cluster_name: Some(demo::CLUSTER.into()) };
-    let report = examine(Source::Cluster(source), &config, about).await?;
+    let order = Order::new(&config.tuning);
+    let _signals = listen(&order)?;
+    let report = examine(Source::Cluster(source), &config, about, &order).await?;
     drop(fleet);
     let report = write(sink, report, true).await?;
     print_as_asked(&report, matches)?;
     Ok(status_of(&report))
 }
 
-/// Runs the pipeline, with signals and progress.
-async fn examine(source: Source, config: &Config, about: About) -> Result<Report, Refusal> {
+/// Listens for signals until the report is written: one that comes while it is must not be lost.
+fn listen(order: &Order) -> anyhow::Result<Signals> {
+    Signals::listen(order.clone()).context("signals could not be listened for")
+}
+
+/// Runs the pipeline, with progress.
+async fn examine(source: Source, config: &Config, about: About, order: &Order) -> Result<Report, Refusal> {
     let agent = format!("provenance-collector/{VERSION}");
     let client = RegistryClient::new(config.registries.clone(), &agent).map_err(anyhow::Error::from)?;
     let client = Arc::new(client);
-    let order = Order::new(&config.tuning);
-    let _signals = Signals::listen(order.clone()).context("signals could not be listened for")?;
     let mut progress = None;
     let watch = |watch| progress = Some(Progress::show(watch, Arc::clone(&client)));
-    let report = run(source, &client, &config.tuning, about, &order, watch).await;
+    let report = run(source, &client, &config.tuning, about, order, watch).await;
     drop(progress);
     Ok(report?)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provenance_stages::registry::{GateView, RegistryClient};
 
-use crate::run::Watch;
+use crate::run::{Seen, Watch};
 
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -63,8 +63,9 @@ impl Drop for Progress {
 }
 
 fn message(watch: &Watch, gates: &[GateView]) -> String {
-    let (sightings, subjects) = *watch.seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut parts = vec![format!("{sightings} containers, {subjects} images")];
+    let Seen { sightings, subjects, is_all } = *watch.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let phase = if is_all { "examining" } else { "discovering" };
+    let mut parts = vec![format!("{phase}: {sightings} containers, {subjects} images")];
     for stage in (watch.stages)() {
         let failed = if stage.failed > 0 { format!(" ({} failed)", stage.failed) } else { String::new() };
         parts.push(format!("{} {}/{subjects}{failed}", stage.name, stage.left));
@@ -91,8 +92,9 @@ mod tests {
 
     #[test]
     fn the_line_tells_counts_and_who_is_waited_for() {
+        let seen = Seen { sightings: 40, subjects: 12, is_all: false };
         let stages = || vec![StageCount { name: "digest", entered: 9, left: 7, failed: 1 }];
-        let watch = Watch { stages: Box::new(stages), seen: Arc::new(Mutex::new((40, 12))) };
+        let watch = Watch { stages: Box::new(stages), seen: Arc::new(Mutex::new(seen)) };
         let gate = |host: &str, in_flight, closed_for| GateView {
             host: host.into(),
             in_flight,
@@ -106,7 +108,7 @@ mod tests {
         ];
         assert_eq!(
             message(&watch, &gates),
-            "40 containers, 12 images · digest 7/12 (1 failed) · waiting for docker.io (pauses 7s), ghcr.io (3)"
+            "discovering: 40 containers, 12 images · digest 7/12 (1 failed) · waiting for docker.io (pauses 7s), ghcr.io (3)"
         );
     }
 }

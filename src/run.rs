@@ -10,7 +10,6 @@ use provenance_model::{Dossier, RowBook, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
 use provenance_stages::registry::RegistryClient;
 use tokio::sync::mpsc;
-use tracing::Instrument as _;
 
 use crate::config::Tuning;
 use crate::topology::{self, Source};
@@ -47,8 +46,19 @@ impl Order {
 pub struct Watch {
     /// The counts of every stage.
     pub stages: Box<dyn Fn() -> Vec<StageCount> + Send + Sync>,
-    /// Containers seen and subjects admitted so far.
-    pub seen: Arc<Mutex<(usize, usize)>>,
+    /// What was seen so far.
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Containers.
+    pub sightings: usize,
+    /// Different subjects among them.
+    pub subjects: usize,
+    /// Whether there will be no more.
+    pub is_all: bool,
 }
 
 /// What a run is told about itself.
@@ -63,19 +73,8 @@ pub struct About {
 /// # Errors
 ///
 /// Where discovery could read nothing at all.
+#[tracing::instrument(name = "run", skip_all, fields(cluster = about.cluster_name))]
 pub async fn run(
-    source: Source,
-    client: &Arc<RegistryClient>,
-    tuning: &Tuning,
-    about: About,
-    order: &Order,
-    watch: impl FnOnce(Watch),
-) -> Result<Report, DiscoveryError> {
-    let span = tracing::info_span!("run", cluster = about.cluster_name);
-    in_span(source, client, tuning, about, order, watch).instrument(span).await
-}
-
-async fn in_span(
     source: Source,
     client: &Arc<RegistryClient>,
     tuning: &Tuning,
@@ -90,15 +89,16 @@ async fn in_span(
 
     let (sightings_in, sightings) = mpsc::channel(tuning.discovery_queue);
     let discovered = Arc::new(Mutex::new(None));
+    let seen = Arc::new(Mutex::new(Seen::default()));
     crew.spawn("discovery", {
-        let (discovered, stop) = (Arc::clone(&discovered), stop.clone());
+        let (discovered, stop, seen) = (Arc::clone(&discovered), stop.clone(), Arc::clone(&seen));
         async move {
             let result = source.run(sightings_in, stop).await;
+            seen.lock().unwrap_or_else(PoisonError::into_inner).is_all = true;
             *discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     });
     let line = topology::line(client, tuning);
-    let seen = Arc::new(Mutex::new((0, 0)));
     watch(Watch { stages: Box::new(line.counts()), seen: Arc::clone(&seen) });
     let running = line.start(&mut crew, stop);
 
@@ -106,7 +106,10 @@ async fn in_span(
     let enter = |sighting: Sighting, ledger: &mut Ledger<Subject, Dossier>| {
         let (ticket, new) = ledger.admit(Subject::of(&sighting), |subject| Dossier::new(subject.clone()));
         rows.enter(sighting, ticket);
-        *seen.lock().unwrap_or_else(PoisonError::into_inner) = (rows.sightings(), ledger.admitted());
+        {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            (seen.sightings, seen.subjects) = (rows.sightings(), ledger.admitted());
+        }
         new.map(|dossier| (ticket, dossier))
     };
     let ledger = deadline(tuning, order, collate(sightings, running, enter)).await;

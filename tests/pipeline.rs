@@ -277,13 +277,17 @@ async fn docker_hub_is_asked_by_head_and_only_what_differs_by_get() {
     let same = registry.push("library/same", "1", &BuiltImage::multi("same", &["linux/amd64"]));
     let platform = BuiltImage::multi("platform", &["linux/amd64", "linux/arm64"]);
     registry.push("library/platform", "1", &platform);
-    for (name, digest) in [("same", &same), ("platform", &platform.children()[0])] {
+    let old = registry.push("library/moved", "1", &BuiltImage::single("old"));
+    let new = registry.push("library/moved", "1", &BuiltImage::single("new"));
+    let running = [("same", &same), ("platform", &platform.children()[0]), ("moved", &old), ("moved", &new)];
+    for (n, (name, digest)) in running.into_iter().enumerate() {
         let id = format!("docker.io/library/{name}@{digest}");
-        kube.add(pod("a", name, &Value::Null, &[("app", &format!("{name}:1"), &id)]));
+        kube.add(pod("a", &format!("{name}-{n}"), &Value::Null, &[("app", &format!("{name}:1"), &id)]));
     }
     let endpoints = Endpoints::default().stand_in("docker.io", registry.url().parse().unwrap());
     let report = examine(&kube, ClientSettings { endpoints, ..settings(Duration::from_secs(5)) }).await;
-    assert!(report.images.iter().all(|row| row.drift.as_ref().unwrap().state == DriftState::Same));
+    let states: Vec<_> = report.images.iter().map(|row| row.drift.as_ref().unwrap().state).collect();
+    assert_eq!(states, [Drifted, Same, Same, Same]);
     let mut asked: Vec<_> =
         registry.log().iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect();
     asked.sort();
@@ -292,6 +296,8 @@ async fn docker_hub_is_asked_by_head_and_only_what_differs_by_get() {
         asked,
         [
             format!("GET /v2/library/platform/manifests/{index}"),
+            "HEAD /v2/library/moved/manifests/1".into(),
+            format!("HEAD /v2/library/moved/manifests/{old}"),
             "HEAD /v2/library/platform/manifests/1".into(),
             "HEAD /v2/library/same/manifests/1".into(),
         ]

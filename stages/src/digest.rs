@@ -12,7 +12,7 @@ use provenance_engine::{Failure, FailureKind, Outcome, Stage};
 use provenance_model::{Digest, DigestFinding, Dossier, DriftState, ImageReference, Platform, Running};
 
 use crate::registry::content::Child;
-use crate::registry::{Asking, Manifest, Name, RegistryClient};
+use crate::registry::{Asking, HeadAnswer, Manifest, ManifestHead, Name, RegistryClient};
 
 /// Platforms of one index that are looked into for an image id.
 const PLATFORMS_LOOKED_INTO: usize = 16;
@@ -156,11 +156,19 @@ impl Comparison<'_> {
             }
         };
         let head_suffices = running.is_some() || *self.running == Running::Unknown;
-        if self.reference.registry.is_docker_hub()
-            && head_suffices
-            && let Some(head) = self.client.manifest_head(&self.asking, name).await?
-        {
-            return Ok(head.map(|head| Named::Head { digest: head.digest, media_type: head.media_type }));
+        self.ask(name, head_suffices).await
+    }
+
+    /// What a name stands for; on Docker Hub by HEAD, where that suffices.
+    async fn ask(&self, name: Name<'_>, head_suffices: bool) -> Result<Option<Named>, Failure> {
+        if self.reference.registry.is_docker_hub() && head_suffices {
+            match self.client.manifest_head(&self.asking, name).await? {
+                HeadAnswer::There(ManifestHead { digest, media_type }) => {
+                    return Ok(Some(Named::Head { digest, media_type }));
+                }
+                HeadAnswer::Absent => return Ok(None),
+                HeadAnswer::Untold => {}
+            }
         }
         Ok(self.client.manifest(&self.asking, name).await?.map(Named::Manifest))
     }
@@ -180,13 +188,7 @@ impl Comparison<'_> {
 
     /// Whether the registry has this digest.
     async fn by_digest(&self, digest: &Digest) -> Result<Option<Named>, Failure> {
-        let name = Name::Digest(digest);
-        if self.reference.registry.is_docker_hub()
-            && let Some(head) = self.client.manifest_head(&self.asking, name).await?
-        {
-            return Ok(head.map(|head| Named::Head { digest: head.digest, media_type: head.media_type }));
-        }
-        Ok(self.client.manifest(&self.asking, name).await?.map(Named::Manifest))
+        self.ask(Name::Digest(digest), true).await
     }
 
     /// The registry has no such tag (or, for an image that is only pinned, no such digest).

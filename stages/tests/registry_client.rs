@@ -105,6 +105,7 @@ async fn each_fault_is_told_by_its_kind_and_names_the_place() {
             .await
             .unwrap();
     let flood = Effect::Flood(50 << 20);
+    let announced = Effect::Answer { status: 200, headers: vec![], body: " ".repeat(5 << 20) };
     let redirect = Effect::Redirect(format!("http://{}", elsewhere.host()));
     for (effect, kind, says) in [
         (Effect::Hang, FailureKind::Timeout, "no complete answer in 400ms after 2 attempts"),
@@ -118,6 +119,7 @@ async fn each_fault_is_told_by_its_kind_and_names_the_place() {
         (Effect::Cut, FailureKind::Connection, "after 4 attempts"),
         (Effect::Corrupt, FailureKind::DigestMismatch, "the content has digest"),
         (flood, FailureKind::TooLarge, "larger than 4194304 bytes"),
+        (announced, FailureKind::TooLarge, "larger than 4194304 bytes"),
         (redirect, FailureKind::Unauthorized, "after a redirect"),
         (Effect::Redirect("http://registry.example".into()), FailureKind::Redirect, "plain HTTP"),
         (Effect::Redirect("ftp://127.0.0.1".into()), FailureKind::Redirect, "to a ftp URL"),

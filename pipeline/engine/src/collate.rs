@@ -4,8 +4,8 @@ use std::hash::Hash;
 
 use tokio::sync::mpsc;
 
-use crate::ledger::{Ledger, Ticket};
-use crate::runner::{Admitted, Running};
+use crate::ledger::{Admitted, Ledger, Ticket};
+use crate::runner::Running;
 
 /// Reads sightings until their channel closes, sends each new item down the line, and settles what comes
 /// out. Ends when the line is empty; then the ledger knows every item that any sighting named.

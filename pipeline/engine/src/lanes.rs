@@ -12,8 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::ledger::Ticket;
-use crate::runner::Admitted;
+use crate::ledger::{Admitted, Ticket};
 use crate::watch::Stop;
 
 /// What the engine must know of an item.

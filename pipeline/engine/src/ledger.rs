@@ -14,6 +14,15 @@ impl Ticket {
     }
 }
 
+/// An item with the ticket the ledger gave it.
+#[derive(Debug)]
+pub struct Admitted<I> {
+    /// The item's number in the ledger.
+    pub ticket: Ticket,
+    /// The item.
+    pub item: I,
+}
+
 /// Every item once, by key. For an item that never comes back its first copy stands, so that nothing that
 /// was admitted can be missing at the end.
 #[derive(Debug)]

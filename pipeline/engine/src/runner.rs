@@ -12,18 +12,9 @@ use tracing::Instrument;
 
 use crate::crew::Crew;
 use crate::lanes::{Item, LaneLimit, Parcel, waiting_room};
-use crate::ledger::Ticket;
+use crate::ledger::Admitted;
 use crate::stage::{AnyStage, Knobs, Stage};
 use crate::watch::{StageCount, StageCounts, Stop};
-
-/// An item with the ticket the ledger gave it.
-#[derive(Debug)]
-pub struct Admitted<I> {
-    /// The item's number in the ledger.
-    pub ticket: Ticket,
-    /// The item.
-    pub item: I,
-}
 
 /// What one stage of a line is called and how it is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

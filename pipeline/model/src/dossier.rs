@@ -7,18 +7,7 @@ use provenance_engine::{Item, Outcome};
 use crate::digest_finding::DigestFinding;
 use crate::evidence::Trail;
 use crate::name::{ImageReference, InvalidReference};
-use crate::sighting::{Running, Sighting};
-
-/// Whose credentials a registry is asked with. Answers got with one scope's are never given to another's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CredentialScope(Arc<str>);
-
-impl Default for CredentialScope {
-    /// The collector's own.
-    fn default() -> Self {
-        Self("collector".into())
-    }
-}
+use crate::sighting::{CredentialScope, Running, Sighting};
 
 /// What is examined once, however many workloads run it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -13,8 +13,8 @@ pub mod rows;
 pub mod sighting;
 
 pub use digest_finding::{DigestFinding, DriftState};
-pub use dossier::{CredentialScope, Dossier, Subject};
+pub use dossier::{Dossier, Subject};
 pub use evidence::{Asked, Trail};
 pub use name::{Digest, Image, ImageReference, InvalidReference, Platform, Registry, Repository, Tag};
 pub use rows::RowBook;
-pub use sighting::{ContainerKind, Running, Sighting, Workload};
+pub use sighting::{ContainerKind, CredentialScope, Running, Sighting, Workload};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::dossier::CredentialScope;
 use crate::name::{Digest, Image};
 
 /// A workload by kind and name.
@@ -88,6 +87,17 @@ impl Running {
     }
 }
 
+/// Whose credentials a registry is asked with. Answers got with one scope's are never given to another's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CredentialScope(Arc<str>);
+
+impl Default for CredentialScope {
+    /// The collector's own.
+    fn default() -> Self {
+        Self("collector".into())
+    }
+}
+
 /// One container of one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
@@ -113,7 +123,16 @@ pub struct Sighting {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_image_id_makes_it_panic(id in "\\PC{0,80}") {
+            drop(Running::from_image_id(&id));
+        }
+    }
 
     const HEX: &str = "489075c9ca37b7e08a7a71d30b69010cdf1b151396a5feeef7ca5b63134c887e";
 

@@ -105,7 +105,16 @@ impl Pod {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            drop(serde_json::from_slice::<Pod>(&body));
+        }
+    }
 
     #[test]
     fn containers_of_every_kind_are_seen_with_what_they_run() {

@@ -4,14 +4,13 @@
 //! Every answer is one of three: what was asked for; "the registry says there is none", only where it said
 //! so itself; or a failure. A 404 that does not come from a registry (an ingress, a proxy) is a failure.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use moka::future::Cache;
 use oci_spec::image::{Descriptor, ImageIndex};
 use provenance_engine::{Failure, FailureKind};
@@ -20,12 +19,11 @@ use provenance_model::{CredentialScope, Digest, Registry, Repository, Tag, Trail
 use serde::Deserialize;
 use url::Url;
 
-use super::auth::{Credential, HostAuth, SCOUT_PATIENCE, Scheme, TokenKey, Tokens};
-use super::challenge::{Challenge, challenge};
 use super::content::{ACCEPT_MANIFESTS, Manifest, check_digest};
 use super::endpoint::Endpoints;
 use super::gate::{GateLimits, GateView, Gates};
 use super::paging::next_page;
+use super::session::{Credentials, Session};
 use super::transport::{Answer, Question, Transport};
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
@@ -71,7 +69,7 @@ pub struct ClientSettings {
     /// Caps on what is read.
     pub caps: Caps,
     /// Credentials by scope and registry.
-    pub credentials: HashMap<(CredentialScope, Registry), Credential>,
+    pub credentials: Credentials,
 }
 
 impl Default for ClientSettings {
@@ -81,7 +79,7 @@ impl Default for ClientSettings {
             limits: GateLimits::default(),
             timeout: Duration::from_secs(30),
             caps: Caps::default(),
-            credentials: HashMap::new(),
+            credentials: Credentials::new(),
         }
     }
 }
@@ -128,6 +126,17 @@ pub struct ManifestHead {
     pub media_type: Option<String>,
 }
 
+/// What a registry says to a HEAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeadAnswer {
+    /// It has the manifest.
+    There(ManifestHead),
+    /// It says it has none.
+    Absent,
+    /// Its answer tells neither the digest nor that there is none: a GET will.
+    Untold,
+}
+
 /// What a registry says about the referrers of a digest.
 #[derive(Debug, Clone)]
 pub enum Referrers {
@@ -148,24 +157,21 @@ struct ManifestKey {
 /// The client. One per run: it holds the gates, the tokens and the memo.
 #[derive(Debug)]
 pub struct RegistryClient {
-    transport: Transport,
+    session: Session,
     caps: Caps,
-    credentials: HashMap<(CredentialScope, Registry), Credential>,
-    hosts: Mutex<HashMap<String, Arc<HostAuth>>>,
-    tokens: Tokens,
     manifests: Cache<ManifestKey, Option<Arc<Manifest>>>,
+    heads: Cache<ManifestKey, HeadAnswer>,
 }
 
 impl RegistryClient {
     /// A client with these settings, which presents itself as `agent`.
     pub fn new(settings: ClientSettings, agent: &str) -> Result<Self, Failure> {
         let gates = Gates::new(settings.limits);
+        let transport = Transport::new(settings.endpoints, gates, settings.timeout, agent)?;
         Ok(Self {
-            transport: Transport::new(settings.endpoints, gates, settings.timeout, agent)?,
+            session: Session::new(transport, settings.credentials),
             caps: settings.caps,
-            credentials: settings.credentials,
-            hosts: Mutex::default(),
-            tokens: Tokens::new(),
+            heads: Cache::new(100_000),
             manifests: Cache::builder()
                 .max_capacity(settings.caps.memo_bytes)
                 .weigher(|_, manifest: &Option<Arc<Manifest>>| {
@@ -178,12 +184,12 @@ impl RegistryClient {
 
     /// The gates as they stand.
     pub fn gates(&self) -> Vec<GateView> {
-        self.transport.gates.views()
+        self.session.transport.gates.views()
     }
 
     /// What was asked of each host so far.
     pub fn tallies(&self) -> Vec<RegistryUse> {
-        self.transport.gates.tallies()
+        self.session.transport.gates.tallies()
     }
 
     /// A manifest or index, or none where the registry says it has none. Asked once for all who want it.
@@ -197,10 +203,15 @@ impl RegistryClient {
         let fetch = self.fetch_manifest(asking, name, url.clone());
         let answered = self.manifests.try_get_with_by_ref(&key, fetch).await;
         let answered = answered.map_err(|failure: Arc<Failure>| (*failure).clone());
-        note(asking, &self.transport.place(&Method::GET, &url), &answered, |manifest| match manifest {
-            Some(manifest) => format!("200 {} {}", manifest.media_type, manifest.digest),
-            None => "404, the registry has none".into(),
-        });
+        note(
+            asking,
+            &self.session.transport.place(&Method::GET, &url),
+            &answered,
+            |manifest| match manifest {
+                Some(manifest) => format!("200 {} {}", manifest.media_type, manifest.digest),
+                None => "404, the registry has none".into(),
+            },
+        );
         if let Ok(Some(manifest)) = &answered
             && matches!(name, Name::Tag(_))
         {
@@ -218,8 +229,8 @@ impl RegistryClient {
         url: Url,
     ) -> Result<Option<Arc<Manifest>>, Failure> {
         let question = get(url, ACCEPT_MANIFESTS, self.caps.manifest_bytes);
-        let place = self.transport.place(&question.method, &question.url);
-        let answer = self.ask(asking, question).await?;
+        let place = self.session.transport.place(&question.method, &question.url);
+        let answer = self.session.ask(asking, question).await?;
         if !self.present(&answer, &place)? {
             return Ok(None);
         }
@@ -240,36 +251,41 @@ impl RegistryClient {
         Ok(Some(Arc::new(manifest)))
     }
 
-    /// The digest of a manifest by HEAD, which Docker Hub does not count as a pull. The inner none: the
-    /// registry says there is no such manifest; the outer: it does not tell the digest this way.
-    pub async fn manifest_head(
-        &self,
-        asking: &Asking<'_>,
-        name: Name<'_>,
-    ) -> Result<Option<Option<ManifestHead>>, Failure> {
-        let url = self.url(asking, &format!("manifests/{name}"))?;
-        let question = Question { method: Method::HEAD, ..get(url, ACCEPT_MANIFESTS, 0) };
-        let place = self.transport.place(&question.method, &question.url);
-        let answered = async {
-            let answer = self.ask(asking, question).await?;
-            if answer.status == StatusCode::NOT_FOUND && answer.header(DISTRIBUTION_API_VERSION).is_none() {
-                // A HEAD has no body to tell a registry's 404 from a proxy's.
-                return Ok(None);
-            }
-            if !self.present(&answer, &place)? {
-                return Ok(Some(None));
-            }
-            let digest = answer.header(DOCKER_CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
-            let media_type = answer.header(CONTENT_TYPE).map(str::to_owned);
-            Ok(digest.map(|digest| Some(ManifestHead { digest, media_type })))
+    /// The digest of a manifest by HEAD, which Docker Hub does not count as a pull. Asked once for all who want it.
+    pub async fn manifest_head(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<HeadAnswer, Failure> {
+        let key = manifest_key(asking, &name.to_string());
+        if let Some(known) = self.manifests.get(&key).await {
+            let head = |manifest: Arc<Manifest>| ManifestHead {
+                digest: manifest.digest.clone(),
+                media_type: Some(manifest.media_type.clone()),
+            };
+            return Ok(known.map_or(HeadAnswer::Absent, |manifest| HeadAnswer::There(head(manifest))));
         }
-        .await;
+        let url = self.url(asking, &format!("manifests/{name}"))?;
+        let place = self.session.transport.place(&Method::HEAD, &url);
+        let answered = self.heads.try_get_with_by_ref(&key, self.fetch_head(asking, url, &place)).await;
+        let answered = answered.map_err(|failure: Arc<Failure>| (*failure).clone());
         note(asking, &place, &answered, |head| match head {
-            Some(Some(head)) => format!("200 {}", head.digest),
-            Some(None) => "404, the registry has none".into(),
-            None => "no digest in the answer".into(),
+            HeadAnswer::There(head) => format!("200 {}", head.digest),
+            HeadAnswer::Absent => "404, the registry has none".into(),
+            HeadAnswer::Untold => "no digest in the answer".into(),
         });
         answered
+    }
+
+    async fn fetch_head(&self, asking: &Asking<'_>, url: Url, place: &str) -> Result<HeadAnswer, Failure> {
+        let question = Question { method: Method::HEAD, ..get(url, ACCEPT_MANIFESTS, 0) };
+        let answer = self.session.ask(asking, question).await?;
+        if answer.status == StatusCode::NOT_FOUND && answer.header(DISTRIBUTION_API_VERSION).is_none() {
+            // A HEAD has no body to tell a registry's 404 from a proxy's.
+            return Ok(HeadAnswer::Untold);
+        }
+        if !self.present(&answer, place)? {
+            return Ok(HeadAnswer::Absent);
+        }
+        let digest = answer.header(DOCKER_CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
+        let media_type = answer.header(CONTENT_TYPE).map(str::to_owned);
+        Ok(digest.map_or(HeadAnswer::Untold, |digest| HeadAnswer::There(ManifestHead { digest, media_type })))
     }
 
     /// A blob of at most `cap` bytes, checked against its digest; none where the registry has none.
@@ -280,9 +296,9 @@ impl RegistryClient {
         cap: usize,
     ) -> Result<Option<Bytes>, Failure> {
         let question = get(self.url(asking, &format!("blobs/{digest}"))?, "*/*", cap);
-        let place = self.transport.place(&question.method, &question.url);
+        let place = self.session.transport.place(&question.method, &question.url);
         let answered = async {
-            let answer = self.ask(asking, question).await?;
+            let answer = self.session.ask(asking, question).await?;
             if !self.present(&answer, &place)? {
                 return Ok(None);
             }
@@ -305,15 +321,17 @@ impl RegistryClient {
         }
         let mut url = self.url(asking, "tags/list")?;
         url.set_query(Some(&format!("n={}", self.caps.page_tags)));
-        let place = self.transport.place(&Method::GET, &url);
+        let place = self.session.transport.place(&Method::GET, &url);
         let answered = async {
             let mut tags: Vec<String> = Vec::new();
             let mut next = Some(url);
             let mut pages = 0;
             while let Some(url) = next {
                 self.count_page(&mut pages, &place)?;
-                let answer =
-                    self.ask(asking, get(url.clone(), "application/json", self.caps.page_bytes)).await?;
+                let answer = self
+                    .session
+                    .ask(asking, get(url.clone(), "application/json", self.caps.page_bytes))
+                    .await?;
                 if !self.present(&answer, &place)? {
                     return Ok(None);
                 }
@@ -347,7 +365,7 @@ impl RegistryClient {
     /// The referrers of a digest, all pages.
     pub async fn referrers(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Referrers, Failure> {
         let url = self.url(asking, &format!("referrers/{digest}"))?;
-        let place = self.transport.place(&Method::GET, &url);
+        let place = self.session.transport.place(&Method::GET, &url);
         let answered = async {
             let mut referrers = Vec::new();
             let mut next = Some(url);
@@ -355,7 +373,7 @@ impl RegistryClient {
             while let Some(url) = next {
                 self.count_page(&mut pages, &place)?;
                 let accept = "application/vnd.oci.image.index.v1+json";
-                let answer = self.ask(asking, get(url.clone(), accept, self.caps.page_bytes)).await?;
+                let answer = self.session.ask(asking, get(url.clone(), accept, self.caps.page_bytes)).await?;
                 if answer.status == StatusCode::NOT_FOUND && pages == 1 {
                     // The spec: a registry with the API answers 200 and an empty index, never 404.
                     return Ok(Referrers::NoApi);
@@ -387,7 +405,7 @@ impl RegistryClient {
     }
 
     fn url(&self, asking: &Asking<'_>, rest: &str) -> Result<Url, Failure> {
-        let base = self.transport.endpoints.base(asking.registry)?;
+        let base = self.session.transport.endpoints.base(asking.registry)?;
         base.join(&format!("v2/{}/{rest}", asking.repository)).map_err(|error| {
             Failure::new(
                 FailureKind::InvalidReference,
@@ -411,114 +429,6 @@ impl RegistryClient {
             FailureKind::UnexpectedStatus,
             format!("{place} answered 404, but not as a registry does; is there a registry at this address?"),
         ))
-    }
-
-    /// Asks with what the host wants to see.
-    async fn ask(&self, asking: &Asking<'_>, question: Question) -> Result<Answer, Failure> {
-        let host = self.host(&question.url);
-        let mut scheme = host.scheme();
-        let mut scouting = None;
-        if scheme.is_none() {
-            // Only the first request to a host goes without knowing what the host wants. The others wait for
-            // it, but not for long: a host that is slow must not be asked one request at a time.
-            scouting =
-                tokio::time::timeout(SCOUT_PATIENCE, host.scout.acquire()).await.ok().and_then(Result::ok);
-            scheme = host.scheme();
-            if scheme.is_some() {
-                scouting = None;
-            }
-        }
-        let credential = self.credentials.get(&(asking.scope.clone(), asking.registry.clone()));
-        let known = match &scheme {
-            Some(Scheme::Challenged(challenge)) => Some(challenge.clone()),
-            Some(Scheme::Open) | None => None,
-        };
-        let (header, key) = self.authorization(known.as_ref(), asking, credential, &question.url).await?;
-        let shown = header.is_some();
-        let answer = self.transport.ask(Question { authorization: header, ..question.clone() }).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            if scheme.is_none() && !answer.elsewhere {
-                host.learn(Scheme::Open);
-            }
-            drop(scouting);
-            return Ok(answer);
-        }
-        if answer.elsewhere {
-            return Err(unauthorized(
-                &self.transport.place(&question.method, &question.url),
-                &answer,
-                "after a redirect, where no credential is shown",
-            ));
-        }
-        let Some(wanted) = challenge(&answer.headers) else {
-            return Err(unauthorized(
-                &self.transport.place(&question.method, &question.url),
-                &answer,
-                "and does not say what it wants to see",
-            ));
-        };
-        host.learn(Scheme::Challenged(wanted.clone()));
-        drop(scouting);
-        if let Some(key) = &key {
-            self.tokens.forget(key).await;
-        }
-        if shown && known.as_ref() == Some(&wanted) && wanted == Challenge::Basic {
-            return Err(unauthorized(
-                &self.transport.place(&question.method, &question.url),
-                &answer,
-                "to the credential we have",
-            ));
-        }
-        let (header, key) = self.authorization(Some(&wanted), asking, credential, &question.url).await?;
-        if header.is_none() {
-            return Err(unauthorized(
-                &self.transport.place(&question.method, &question.url),
-                &answer,
-                "and we have no credential for it",
-            ));
-        }
-        let place = self.transport.place(&question.method, &question.url);
-        let answer = self.transport.ask(Question { authorization: header, ..question }).await?;
-        if answer.status == StatusCode::UNAUTHORIZED {
-            if let Some(key) = &key {
-                self.tokens.forget(key).await;
-            }
-            let who =
-                if credential.is_some() { "to the credential we have" } else { "to an anonymous token" };
-            return Err(unauthorized(&place, &answer, who));
-        }
-        Ok(answer)
-    }
-
-    /// The header for a challenge, and the key of its token where it is one.
-    async fn authorization(
-        &self,
-        challenge: Option<&Challenge>,
-        asking: &Asking<'_>,
-        credential: Option<&Credential>,
-        url: &Url,
-    ) -> Result<(Option<HeaderValue>, Option<TokenKey>), Failure> {
-        match challenge {
-            None => Ok((None, None)),
-            Some(Challenge::Basic) => Ok((credential.map(Credential::basic), None)),
-            Some(Challenge::Bearer { realm, service }) => {
-                let key = TokenKey {
-                    realm: realm.clone(),
-                    service: service.clone(),
-                    scope: format!("repository:{}:pull", asking.repository),
-                    credential: credential.cloned(),
-                };
-                let plain = url.scheme() == "http";
-                let header = self.tokens.get(&self.transport, key.clone(), plain).await?;
-                Ok((Some(header), Some(key)))
-            }
-        }
-    }
-
-    fn host(&self, url: &Url) -> Arc<HostAuth> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let origin = url.origin().ascii_serialization();
-        Arc::clone(hosts.entry(origin).or_insert_with(|| Arc::new(HostAuth::new())))
     }
 }
 
@@ -566,13 +476,4 @@ fn expect_success(answer: &Answer, place: &str) -> Result<(), Failure> {
         String::new()
     };
     Err(Failure::new(kind, format!("{place} answered {}{from}", answer.told())))
-}
-
-fn unauthorized(place: &str, answer: &Answer, how: &str) -> Failure {
-    let from = if answer.elsewhere {
-        format!(" from {}", answer.url.host_str().unwrap_or("elsewhere"))
-    } else {
-        String::new()
-    };
-    Failure::new(FailureKind::Unauthorized, format!("{place} answered {}{from} {how}", answer.told()))
 }

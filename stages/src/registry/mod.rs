@@ -7,6 +7,7 @@
 //! | [`gate`] | admission to one host: rate, concurrency, cool-down, giving up |
 //! | [`transport`] | one exchange with one host: gate, time limit, byte cap, retries; redirects |
 //! | [`challenge`], [`auth`] | what a host wants to see, and the tokens got for it |
+//! | `session` | asks each host with what it wants to see |
 //! | [`content`] | manifests and indexes, parsed and checked against their digest |
 //! | [`client`] | the questions: manifest, digest, blob, tags, referrers |
 
@@ -18,10 +19,12 @@ pub mod content;
 pub mod endpoint;
 pub mod gate;
 mod paging;
+mod session;
 pub mod transport;
 
 pub use auth::Credential;
-pub use client::{Asking, Caps, ClientSettings, ManifestHead, Name, Referrers, RegistryClient};
+pub use client::{Asking, Caps, ClientSettings, HeadAnswer, ManifestHead, Name, Referrers, RegistryClient};
 pub use content::{Content, Manifest};
 pub use endpoint::Endpoints;
 pub use gate::{GateLimits, GateView};
+pub use session::Credentials;

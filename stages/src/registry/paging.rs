@@ -35,7 +35,18 @@ fn next_target(value: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_link_makes_it_panic_or_leave_the_host(link in "[ -~]{0,80}") {
+            if let Ok(Some(page)) = next(&link) {
+                prop_assert!(page.starts_with("https://r.example/"), "{}", page);
+            }
+        }
+    }
 
     fn next(link: &str) -> Result<Option<String>, Failure> {
         let mut headers = HeaderMap::new();

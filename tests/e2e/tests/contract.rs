@@ -52,7 +52,7 @@ async fn ask_everything(host: &str) -> Vec<String> {
             told.push(says);
         }
         let head = client.manifest_head(&asking(reference), Name::Tag(&tag)).await.unwrap();
-        told.push(format!("head {what}: {:?}", head.flatten()));
+        told.push(format!("head {what}: {head:?}"));
     }
     for (what, digest) in [("it has", &known), ("it has not", &unknown)] {
         let manifest = client.manifest(&asking(&app), Name::Digest(digest)).await.unwrap();

@@ -1,0 +1,157 @@
+//! A session with registries: asks each with what its host wants to see.
+//!
+//! ```text
+//!   nothing known ─ first request, alone ─▶ open ─ 401 ─▶ challenged: token or password with every request
+//!         │                                                   ▲
+//!         └──────────────────── 401 ──────────────────────────┘
+//! ```
+//!
+//! A 401 to what was shown is answered once more with a fresh token; the second is a failure.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderValue, StatusCode};
+use provenance_engine::{Failure, FailureKind};
+use provenance_model::{CredentialScope, Registry};
+use url::Url;
+
+use super::auth::{Credential, HostAuth, SCOUT_PATIENCE, Scheme, TokenKey, Tokens};
+use super::challenge::{Challenge, challenge};
+use super::client::Asking;
+use super::transport::{Answer, Question, Transport};
+
+/// Credentials by scope and registry.
+pub type Credentials = HashMap<(CredentialScope, Registry), Credential>;
+
+/// What is known of hosts and tokens, and the way to them.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) transport: Transport,
+    credentials: Credentials,
+    hosts: Mutex<HashMap<String, Arc<HostAuth>>>,
+    tokens: Tokens,
+}
+
+impl Session {
+    pub(super) fn new(transport: Transport, credentials: Credentials) -> Self {
+        Self { transport, credentials, hosts: Mutex::default(), tokens: Tokens::new() }
+    }
+
+    /// Asks with what the host wants to see.
+    pub(super) async fn ask(&self, asking: &Asking<'_>, question: Question) -> Result<Answer, Failure> {
+        let host = self.host(&question.url);
+        let mut scheme = host.scheme();
+        let mut scouting = None;
+        if scheme.is_none() {
+            // Only the first request to a host goes without knowing what the host wants. The others wait for
+            // it, but not for long: a host that is slow must not be asked one request at a time.
+            scouting =
+                tokio::time::timeout(SCOUT_PATIENCE, host.scout.acquire()).await.ok().and_then(Result::ok);
+            scheme = host.scheme();
+            if scheme.is_some() {
+                scouting = None;
+            }
+        }
+        let credential = self.credentials.get(&(asking.scope.clone(), asking.registry.clone()));
+        let known = match &scheme {
+            Some(Scheme::Challenged(challenge)) => Some(challenge.clone()),
+            Some(Scheme::Open) | None => None,
+        };
+        let (header, key) = self.authorization(known.as_ref(), asking, credential, &question.url).await?;
+        let shown = header.is_some();
+        let answer = self.transport.ask(Question { authorization: header, ..question.clone() }).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            if scheme.is_none() && !answer.elsewhere {
+                host.learn(Scheme::Open);
+            }
+            drop(scouting);
+            return Ok(answer);
+        }
+        if answer.elsewhere {
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "after a redirect, where no credential is shown",
+            ));
+        }
+        let Some(wanted) = challenge(&answer.headers) else {
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "and does not say what it wants to see",
+            ));
+        };
+        host.learn(Scheme::Challenged(wanted.clone()));
+        drop(scouting);
+        if let Some(key) = &key {
+            self.tokens.forget(key).await;
+        }
+        if shown && known.as_ref() == Some(&wanted) && wanted == Challenge::Basic {
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "to the credential we have",
+            ));
+        }
+        let (header, key) = self.authorization(Some(&wanted), asking, credential, &question.url).await?;
+        if header.is_none() {
+            return Err(unauthorized(
+                &self.transport.place(&question.method, &question.url),
+                &answer,
+                "and we have no credential for it",
+            ));
+        }
+        let place = self.transport.place(&question.method, &question.url);
+        let answer = self.transport.ask(Question { authorization: header, ..question }).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            if let Some(key) = &key {
+                self.tokens.forget(key).await;
+            }
+            let who =
+                if credential.is_some() { "to the credential we have" } else { "to an anonymous token" };
+            return Err(unauthorized(&place, &answer, who));
+        }
+        Ok(answer)
+    }
+
+    /// The header for a challenge, and the key of its token where it is one.
+    async fn authorization(
+        &self,
+        challenge: Option<&Challenge>,
+        asking: &Asking<'_>,
+        credential: Option<&Credential>,
+        url: &Url,
+    ) -> Result<(Option<HeaderValue>, Option<TokenKey>), Failure> {
+        match challenge {
+            None => Ok((None, None)),
+            Some(Challenge::Basic) => Ok((credential.map(Credential::basic), None)),
+            Some(Challenge::Bearer { realm, service }) => {
+                let key = TokenKey {
+                    realm: realm.clone(),
+                    service: service.clone(),
+                    scope: format!("repository:{}:pull", asking.repository),
+                    credential: credential.cloned(),
+                };
+                let plain = url.scheme() == "http";
+                let header = self.tokens.get(&self.transport, key.clone(), plain).await?;
+                Ok((Some(header), Some(key)))
+            }
+        }
+    }
+
+    fn host(&self, url: &Url) -> Arc<HostAuth> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = url.origin().ascii_serialization();
+        Arc::clone(hosts.entry(origin).or_insert_with(|| Arc::new(HostAuth::new())))
+    }
+}
+
+fn unauthorized(place: &str, answer: &Answer, how: &str) -> Failure {
+    let from = if answer.elsewhere {
+        format!(" from {}", answer.url.host_str().unwrap_or("elsewhere"))
+    } else {
+        String::new()
+    };
+    Failure::new(FailureKind::Unauthorized, format!("{place} answered {}{from} {how}", answer.told()))
+}
