@@ -1,18 +1,15 @@
 //! The command line: what can be asked, and what each answer's exit status is.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
-use provenance_model::Sighting;
 use provenance_model::report::{Report, export};
 use provenance_sinks::FileSink;
-use provenance_stages::discovery::{
-    ClusterSource, DiscoveryError, connect, manifests::FILE_BYTES, named_image, read_manifests,
-};
+use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::RegistryClient;
 
 use crate::config::{Config, ConfigErrors};
@@ -22,7 +19,7 @@ use crate::run::{About, Order, run};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};
 use crate::topology::{self, Sink, Source};
-use crate::{VERSION, demo, telemetry};
+use crate::{VERSION, demo, given, telemetry};
 
 /// The report is written, and whole.
 const WHOLE: u8 = 0;
@@ -214,24 +211,9 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
 async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
     let config = Config::read(On::Scan, matches)?;
     telemetry::start(&config.logs);
-    let images = matches.get_many::<String>("images").into_iter().flatten();
-    let mut sightings: Vec<_> = images.map(|image| named_image(image)).collect();
-    let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().collect();
-    if sightings.is_empty() && files.is_empty() {
-        let why = "nothing to scan: name an image, or manifests with -f FILE, -f DIR or -f -";
-        return Err(ConfigErrors(vec![why.into()]).into());
-    }
-    let mut errors = Vec::new();
-    for file in &files {
-        read(file, &mut sightings, &mut errors);
-    }
-    if errors.is_empty() && sightings.is_empty() {
-        let names: Vec<_> = files.iter().map(|file| file.as_str()).collect();
-        errors.push(format!("{}: no container images in it", names.join(", ")));
-    }
-    if !errors.is_empty() {
-        return Err(ConfigErrors(errors).into());
-    }
+    let images: Vec<_> = matches.get_many::<String>("images").into_iter().flatten().cloned().collect();
+    let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().cloned().collect();
+    let sightings = given::sightings(&images, &files)?;
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
     let report = examine(Source::Given(sightings), &config, About::default(), &order).await?;
@@ -287,76 +269,6 @@ async fn write(sink: Sink, report: Report, say_where: bool) -> Result<Report, Re
 
 fn status_of(report: &Report) -> u8 {
     if report.run.as_ref().is_some_and(|run| run.partial) { PARTIAL } else { WHOLE }
-}
-
-/// Reads the manifests of a file, a folder or stdin; every error is kept.
-fn read(file: &str, sightings: &mut Vec<Sighting>, errors: &mut Vec<String>) {
-    if file == "-" {
-        let mut text = String::new();
-        let cap = FILE_BYTES as u64 + 1;
-        match std::io::stdin().take(cap).read_to_string(&mut text) {
-            Ok(_) => parse("stdin", &text, sightings, errors),
-            Err(error) => errors.push(format!("stdin: {error}")),
-        }
-        return;
-    }
-    let path = Path::new(file);
-    if !path.is_dir() {
-        return read_file(path, sightings, errors);
-    }
-    let mut files = Vec::new();
-    if let Err(why) = manifests_below(path, 0, &mut files) {
-        errors.push(why);
-    }
-    if files.is_empty() && errors.is_empty() {
-        errors.push(format!("{file}: no .yaml, .yml or .json file in this folder"));
-    }
-    for file in files {
-        read_file(&file, sightings, errors);
-    }
-}
-
-/// Folders deep.
-const DEPTH: usize = 32;
-
-fn manifests_below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
-    let named = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let mut entries: Vec<_> =
-        std::fs::read_dir(folder).map_err(named)?.collect::<Result<_, _>>().map_err(named)?;
-    entries.sort_by_key(std::fs::DirEntry::path);
-    for entry in entries {
-        let path = entry.path();
-        let kind = entry.file_type().map_err(named)?;
-        if kind.is_dir() && depth < DEPTH {
-            manifests_below(&path, depth + 1, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
-            && path.is_file()
-        {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn read_file(path: &Path, sightings: &mut Vec<Sighting>, errors: &mut Vec<String>) {
-    let shown = path.display().to_string();
-    let opened = std::fs::File::open(path).and_then(|file| {
-        let mut text = String::new();
-        file.take(FILE_BYTES as u64 + 1).read_to_string(&mut text).map(|_| text)
-    });
-    match opened {
-        Ok(text) => parse(&shown, &text, sightings, errors),
-        Err(error) => errors.push(format!("{shown}: {error}")),
-    }
-}
-
-fn parse(name: &str, text: &str, sightings: &mut Vec<Sighting>, errors: &mut Vec<String>) {
-    match read_manifests(name, text) {
-        Ok(found) => sightings.extend(found),
-        Err(error) => errors.push(error.to_string()),
-    }
 }
 
 fn print_as_asked(report: &Report, matches: &ArgMatches) -> Result<(), Refusal> {

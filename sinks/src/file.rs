@@ -51,6 +51,10 @@ pub struct SinkError {
     source: io::Error,
 }
 
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> SinkError {
+    SinkError { doing, path: path.to_owned(), source }
+}
+
 fn fix(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
@@ -80,7 +84,7 @@ impl FileSink {
     /// [`SinkError`] where the folder cannot be made or written to.
     pub fn check(&self) -> Result<(), SinkError> {
         fs::create_dir_all(&self.folder)
-            .map_err(|source| self.error("making the folder", &self.folder, source))?;
+            .map_err(|source| failed("making the folder", &self.folder, source))?;
         self.unfinished().map(drop)
     }
 
@@ -91,7 +95,7 @@ impl FileSink {
     /// [`SinkError`] where the report is not whole in its folder.
     pub fn write(&self, report: &Report) -> Result<Written, SinkError> {
         fs::create_dir_all(&self.folder)
-            .map_err(|source| self.error("making the folder", &self.folder, source))?;
+            .map_err(|source| failed("making the folder", &self.folder, source))?;
         let now = report.metadata.generated_at;
         let path = match self.write_own(report, now) {
             Err(error) if error.source.kind() == io::ErrorKind::StorageFull && self.prune(now) > 0 => {
@@ -110,8 +114,8 @@ impl FileSink {
         {
             let mut out = BufWriter::new(unfinished.as_file_mut());
             serde_json::to_writer_pretty(&mut out, report)
-                .map_err(|error| self.error(doing, &self.folder, error.into()))?;
-            out.flush().map_err(|source| self.error(doing, &self.folder, source))?;
+                .map_err(|error| failed(doing, &self.folder, error.into()))?;
+            out.flush().map_err(|source| failed(doing, &self.folder, source))?;
         }
         self.sync(unfinished.as_file())?;
         // Two reports of one second: the later takes the next free name, so that none is lost.
@@ -125,21 +129,20 @@ impl FileSink {
                     return Ok(path);
                 }
                 Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => unfinished = taken.file,
-                Err(failed) => return Err(self.error("naming", &path, failed.error)),
+                Err(refused) => return Err(failed("naming", &path, refused.error)),
             }
         }
         let taken = io::Error::new(io::ErrorKind::ResourceBusy, format!("{NAMES} names in a row are taken"));
-        Err(self.error("naming", &self.folder, taken))
+        Err(failed("naming", &self.folder, taken))
     }
 
     fn write_latest(&self, own: &Path) -> Result<(), SinkError> {
         let latest = self.folder.join(LATEST);
         let mut unfinished = self.unfinished()?;
-        let mut from = File::open(own).map_err(|source| self.error("reading", own, source))?;
-        io::copy(&mut from, unfinished.as_file_mut())
-            .map_err(|source| self.error("writing", &latest, source))?;
+        let mut from = File::open(own).map_err(|source| failed("reading", own, source))?;
+        io::copy(&mut from, unfinished.as_file_mut()).map_err(|source| failed("writing", &latest, source))?;
         self.sync(unfinished.as_file())?;
-        unfinished.persist(&latest).map_err(|failed| self.error("naming", &latest, failed.error))?;
+        unfinished.persist(&latest).map_err(|refused| failed("naming", &latest, refused.error))?;
         self.sync_folder()
     }
 
@@ -148,22 +151,17 @@ impl FileSink {
             .prefix(UNFINISHED)
             .permissions(readable_by_all())
             .tempfile_in(&self.folder)
-            .map_err(|source| self.error("writing to", &self.folder, source))
+            .map_err(|source| failed("writing to", &self.folder, source))
     }
 
     fn sync(&self, file: &File) -> Result<(), SinkError> {
-        file.sync_all().map_err(|source| self.error("syncing", &self.folder, source))
+        file.sync_all().map_err(|source| failed("syncing", &self.folder, source))
     }
 
     fn sync_folder(&self) -> Result<(), SinkError> {
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(|source| self.error("syncing", &self.folder, source))
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as the sink's own error")]
-    fn error(&self, doing: &'static str, path: &Path, source: io::Error) -> SinkError {
-        SinkError { doing, path: path.to_owned(), source }
+            .map_err(|source| failed("syncing", &self.folder, source))
     }
 
     /// Removes what is past its time. What cannot be removed is told and stays: the report is written.

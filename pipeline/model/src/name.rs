@@ -162,6 +162,12 @@ impl FromStr for ImageReference {
     fn from_str(written: &str) -> Result<Self, InvalidReference> {
         let refuse =
             |why: String| InvalidReference { written: written.into(), expected: "an image reference", why };
+        if is_image_id(written) {
+            return Err(refuse(
+                "it is an image id, which no registry can be asked for; name the image by tag or digest"
+                    .into(),
+            ));
+        }
         let (host, rest) = split_ipv6(written);
         let parsed =
             Reference::from_str(&rest).map_err(|error| refuse(explain(written, &error.to_string())))?;
@@ -172,6 +178,13 @@ impl FromStr for ImageReference {
             digest: parsed.digest().map(Digest::from_str).transpose()?,
         })
     }
+}
+
+/// Whether this is the digest of an image's configuration rather than a name. Runtimes accept it in the place
+/// of a name; the grammar would take it for the tag of a repository called `sha256`.
+fn is_image_id(written: &str) -> bool {
+    let hex = written.strip_prefix("sha256:").unwrap_or(written);
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The grammar we parse with knows no IPv6 host: a stand-in is parsed in its place.
@@ -312,6 +325,8 @@ mod tests {
             ("app:", "invalid reference format"),
             ("app@sha256:123", "invalid reference format"),
             ("-app", "invalid reference format"),
+            (HEX, "image id"),
+            (&format!("sha256:{HEX}"), "image id"),
         ] {
             let error = written.parse::<ImageReference>().unwrap_err().to_string();
             assert!(error.contains(why), "{written:?}: {error}");

@@ -231,7 +231,7 @@ impl RegistryClient {
         let question = get(url, ACCEPT_MANIFESTS, self.caps.manifest_bytes);
         let place = self.session.transport.place(&question.method, &question.url);
         let answer = self.session.ask(asking, question).await?;
-        if !self.present(&answer, &place)? {
+        if !present(&answer, &place)? {
             return Ok(None);
         }
         let announced = answer.header(DOCKER_CONTENT_DIGEST).and_then(|digest| digest.parse::<Digest>().ok());
@@ -280,7 +280,7 @@ impl RegistryClient {
             // A HEAD has no body to tell a registry's 404 from a proxy's.
             return Ok(HeadAnswer::Untold);
         }
-        if !self.present(&answer, place)? {
+        if !present(&answer, place)? {
             return Ok(HeadAnswer::Absent);
         }
         let digest = answer.header(DOCKER_CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
@@ -299,7 +299,7 @@ impl RegistryClient {
         let place = self.session.transport.place(&question.method, &question.url);
         let answered = async {
             let answer = self.session.ask(asking, question).await?;
-            if !self.present(&answer, &place)? {
+            if !present(&answer, &place)? {
                 return Ok(None);
             }
             check_digest(&answer.body, digest, &place)?;
@@ -332,7 +332,7 @@ impl RegistryClient {
                     .session
                     .ask(asking, get(url.clone(), "application/json", self.caps.page_bytes))
                     .await?;
-                if !self.present(&answer, &place)? {
+                if !present(&answer, &place)? {
                     return Ok(None);
                 }
                 let page: Page = serde_json::from_slice(&answer.body).map_err(|error| {
@@ -413,23 +413,22 @@ impl RegistryClient {
             )
         })
     }
+}
 
-    /// Whether the registry has what was asked for; its own 404 says no.
-    #[expect(clippy::unused_self, reason = "reads as one of the client's judgements")]
-    fn present(&self, answer: &Answer, place: &str) -> Result<bool, Failure> {
-        if answer.status != StatusCode::NOT_FOUND {
-            return expect_success(answer, place).map(|()| true);
-        }
-        let from_a_registry =
-            answer.header(DISTRIBUTION_API_VERSION).is_some() || answer.registry_error().is_some();
-        if from_a_registry {
-            return Ok(false);
-        }
-        Err(Failure::new(
-            FailureKind::UnexpectedStatus,
-            format!("{place} answered 404, but not as a registry does; is there a registry at this address?"),
-        ))
+/// Whether the registry has what was asked for; its own 404 says no.
+fn present(answer: &Answer, place: &str) -> Result<bool, Failure> {
+    if answer.status != StatusCode::NOT_FOUND {
+        return expect_success(answer, place).map(|()| true);
     }
+    let from_a_registry =
+        answer.header(DISTRIBUTION_API_VERSION).is_some() || answer.registry_error().is_some();
+    if from_a_registry {
+        return Ok(false);
+    }
+    Err(Failure::new(
+        FailureKind::UnexpectedStatus,
+        format!("{place} answered 404, but not as a registry does; is there a registry at this address?"),
+    ))
 }
 
 /// The page of tags that follows this one.
