@@ -2,7 +2,7 @@
 //!
 //! Items come in faster than a slow host answers. If they all stood in one queue, the items of one slow host
 //! would fill every pool and the others would wait behind them. So each lane may have only so many items in
-//! the line, and the rest wait here. The room keeps what waits in memory: it holds no more than the ledger,
+//! the line, never more than its share of the smallest pool, and the rest wait here. The room keeps what waits in memory: it holds no more than the ledger,
 //! which must know every item anyway. Per-host pacing itself is not done here but at the host's gate.
 
 use std::collections::{HashMap, VecDeque};
@@ -69,6 +69,10 @@ struct Lane<I> {
 }
 
 impl<I> Lane<I> {
+    fn is_active(&self) -> bool {
+        !self.waiting.is_empty() || self.taken.load(Ordering::Acquire) > 0
+    }
+
     fn is_ready(&self, limit: usize) -> bool {
         !self.waiting.is_empty() && self.taken.load(Ordering::Acquire) < limit
     }
@@ -81,6 +85,7 @@ pub(crate) async fn waiting_room<I: Item>(
     mut input: mpsc::Receiver<Admitted<I>>,
     output: mpsc::Sender<Parcel<I>>,
     limit: LaneLimit,
+    smallest_pool: usize,
     stop: Stop,
 ) {
     let freed = Arc::new(Notify::new());
@@ -91,7 +96,10 @@ pub(crate) async fn waiting_room<I: Item>(
     let mut open = true;
 
     while open || waiting > 0 {
-        let limit_now = if stop.is_ordered() { usize::MAX } else { limit.0.max(1) };
+        // However many lanes are slow, together they leave room for one more.
+        let active = queues.iter().filter(|lane| lane.is_active()).count();
+        let share = smallest_pool / (active + 1);
+        let limit_now = if stop.is_ordered() { usize::MAX } else { limit.0.min(share).max(1) };
         let ready = (0..queues.len())
             .map(|step| (turn + step) % queues.len())
             .find(|&lane| queues[lane].is_ready(limit_now));

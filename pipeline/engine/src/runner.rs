@@ -74,7 +74,8 @@ impl<I: Item> Line<I> {
         let queue = self.posts.first().map_or(1, |post| post.knobs.queue);
         let (input, room) = mpsc::channel(queue);
         let (admit, mut next) = mpsc::channel(queue);
-        crew.spawn("waiting room", waiting_room(room, admit, self.lanes, stop.clone()));
+        let smallest_pool = self.posts.iter().map(|post| post.knobs.workers).min().unwrap_or(1);
+        crew.spawn("waiting room", waiting_room(room, admit, self.lanes, smallest_pool, stop.clone()));
         for (index, post) in self.posts.iter().enumerate() {
             let queue = self.posts.get(index + 1).map_or(post.knobs.queue, |next| next.knobs.queue);
             let (output, follow) = mpsc::channel(queue);

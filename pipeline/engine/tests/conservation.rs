@@ -330,6 +330,29 @@ fn a_slow_lane_leaves_the_pool_to_the_others() {
 }
 
 #[test]
+fn many_slow_lanes_together_leave_room_for_a_fast_one() {
+    let knobs = Knobs { workers: 12, queue: 12, timeout: Duration::from_hours(1) };
+    let slow = |n: u16| Work {
+        lane: u8::try_from(n % 4).unwrap(),
+        deeds: vec![Deed::Delay(60_000)],
+        slots: vec![Outcome::NotReached],
+    };
+    let mut works: Vec<_> = (0..400).map(slow).collect();
+    works.push(Work { lane: 9, deeds: vec![Deed::Delay(10)], slots: vec![Outcome::NotReached] });
+    let world = World {
+        stages: 1,
+        knobs: vec![knobs],
+        limit: LaneLimit(16),
+        // The slow lanes come in one after another, each before the next is known.
+        sightings: (0..=400).map(|key| Sighted { key, row: key }).collect(),
+        works,
+        stop_after: Some(Duration::from_secs(30)),
+    };
+    let ran = runtime().block_on(run(&world));
+    assert_eq!(ran.items[400].slots[0], Outcome::Found(7), "four slow lanes do not fill the pool");
+}
+
+#[test]
 fn a_full_line_holds_its_source_back_at_the_waiting_room_only() {
     let knobs = Knobs { workers: 1, queue: 1, timeout: Duration::from_hours(1) };
     let world = World {
