@@ -1,15 +1,14 @@
 //! The registry client against the testbed: what it asks, what it never does, and how each fault is told.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Digest, ImageReference, Trail};
+use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::registry::{
-    Asking, Caps, ClientSettings, Credential, Endpoints, GateLimits, Manifest, Name, Referrers,
-    RegistryClient,
+    Asking, Caps, ClientSettings, Endpoints, GateLimits, Manifest, Name, Referrers, RegistryClient,
 };
 use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
 
@@ -194,10 +193,21 @@ fn bearer(public: &[&str]) -> RegistryOptions {
     RegistryOptions { auth, ..RegistryOptions::default() }
 }
 
+/// A docker configuration with these users for this registry, one entry a path.
+fn book(registry: &Registry, entries: &[(&str, &str, &str)]) -> Arc<CredentialBook> {
+    let auths: serde_json::Map<_, _> = entries
+        .iter()
+        .map(|(path, user, password)| {
+            let entry = serde_json::json!({"username": user, "password": password});
+            (format!("{}{path}", registry.host()), entry)
+        })
+        .collect();
+    let json = serde_json::json!({"auths": auths}).to_string();
+    Arc::new(CredentialBook::new(DockerConfig::parse(json.as_bytes()).unwrap()))
+}
+
 fn known(settings: &mut ClientSettings, registry: &Registry) {
-    let credential = Credential { username: "ann".into(), password: "secret".into() };
-    let key = (CredentialScope::default(), provenance_model::Registry::new(&registry.host()));
-    settings.credentials = HashMap::from([(key, credential)]);
+    settings.credentials = book(registry, &[("", "ann", "secret")]);
 }
 
 #[tokio::test]
@@ -241,10 +251,7 @@ async fn credentials_open_what_is_private_and_wrong_or_missing_ones_are_told() {
     assert_eq!(with.registry.log().len(), 3, "one challenge for the host");
 
     let wrong = bench(basic.clone(), |settings, registry| {
-        known(settings, registry);
-        for credential in settings.credentials.values_mut() {
-            credential.password = "wrong".into();
-        }
+        settings.credentials = book(registry, &[("", "ann", "wrong")]);
     })
     .await;
     let failure = wrong.manifest("team/app:1").await.unwrap_err();
@@ -402,4 +409,58 @@ async fn a_throttled_registry_does_not_hold_up_another() {
     );
     let hosts: Vec<_> = client.tallies().into_iter().map(|tally| tally.host).collect();
     assert_eq!(hosts, ["fast.example", "slow.example"]);
+}
+
+#[tokio::test]
+async fn several_credentials_are_tried_in_order_and_the_one_that_was_taken_is_remembered() {
+    let basic = RegistryOptions {
+        auth: Auth::Basic(vec![("ann".into(), "secret".into())]),
+        ..RegistryOptions::default()
+    };
+    for options in [basic, bearer(&[])] {
+        let bench = bench(options, |settings, registry| {
+            let entries = [("/team/app", "old", "gone"), ("/team", "ann", "wrong"), ("", "ann", "secret")];
+            settings.credentials = book(registry, &entries);
+        })
+        .await;
+        for tag in ["1", "2", "3"] {
+            bench.registry.push("team/app", tag, &BuiltImage::single(tag));
+            bench.manifest(&format!("team/app:{tag}")).await.unwrap().unwrap();
+        }
+        let refused = bench.paths().iter().filter(|path| path.starts_with("401")).count();
+        assert!(refused <= 4, "the two that are refused are not tried again: {:#?}", bench.paths());
+    }
+}
+
+#[tokio::test]
+async fn an_open_host_that_hides_what_only_some_may_see_is_asked_with_the_credential() {
+    let bench = bench(bearer(&[]), known).await;
+    bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    // The host answers the first request without a challenge, as if it had no such image.
+    let unknown = Effect::Answer {
+        status: 404,
+        headers: vec![],
+        body: r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#.into(),
+    };
+    bench.registry.fault(Fault::on("/public/", unknown));
+    assert!(bench.manifest("public/app:1").await.unwrap().is_none());
+    bench.manifest("team/app:1").await.unwrap().unwrap();
+    let paths = bench.paths();
+    assert_eq!(paths.iter().filter(|path| path.ends_with("/v2/")).count(), 1, "{paths:#?}");
+}
+
+#[tokio::test]
+async fn an_identity_token_is_changed_for_an_access_token() {
+    let bench = bench(bearer(&[]), |settings, registry| {
+        let json = serde_json::json!({"auths": {registry.host(): {"identitytoken": "refresh"}}}).to_string();
+        settings.credentials = Arc::new(CredentialBook::new(DockerConfig::parse(json.as_bytes()).unwrap()));
+    })
+    .await;
+    bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    let failure = bench.manifest("team/app:1").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unauthorized, "the testbed knows no such refresh token: {failure}");
+    let asked = bench.registry.log().into_iter().find(|logged| logged.path.starts_with("/token")).unwrap();
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/token"), "the token is in no URL");
+    bench.registry.know_identity_token("refresh");
+    bench.manifest("team/app:1").await.unwrap().unwrap();
 }

@@ -65,7 +65,13 @@ impl Registry {
 
     /// Starts a registry.
     pub async fn with(options: RegistryOptions) -> std::io::Result<Self> {
-        let world = Arc::new(World { options, repositories: Mutex::default(), issued: Mutex::default() });
+        let world = World {
+            options,
+            repositories: Mutex::default(),
+            issued: Mutex::default(),
+            identity_tokens: Mutex::default(),
+        };
+        let world = Arc::new(world);
         let server = Server::start(Arc::clone(&world) as Arc<dyn Service>).await?;
         Ok(Self { server, world })
     }
@@ -107,6 +113,12 @@ impl Registry {
             repository.manifests.remove(digest);
             repository.tags.retain(|_, tagged| tagged != digest);
         }
+    }
+
+    /// Lets the token service take this refresh token.
+    pub fn know_identity_token(&self, token: &str) {
+        let mut known = self.world.identity_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(token.to_owned());
     }
 
     /// Orders a fault.
@@ -153,6 +165,7 @@ struct World {
     options: RegistryOptions,
     repositories: Mutex<BTreeMap<String, Repository>>,
     issued: Mutex<BTreeSet<String>>,
+    identity_tokens: Mutex<BTreeSet<String>>,
 }
 
 impl Service for World {
@@ -182,9 +195,16 @@ impl World {
         let Auth::Bearer { users, public } = &self.options.auth else {
             return Reply::new(404, "no tokens here");
         };
-        let scope = asked.query("scope").unwrap_or_default().to_owned();
+        // OAuth2 sends a form, the older protocol a query.
+        let form: BTreeMap<_, _> = url::form_urlencoded::parse(&asked.body).into_owned().collect();
+        let of_form = |name: &str| form.get(name).map(String::as_str);
+        let scope = asked.query("scope").or_else(|| of_form("scope")).unwrap_or_default().to_owned();
         let repository = scope.split(':').nth(1).unwrap_or_default();
         let may = match asked.header("authorization") {
+            _ if asked.method == "POST" => {
+                let known = self.identity_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+                of_form("refresh_token").is_some_and(|token| known.contains(token))
+            }
             Some(header) => users.iter().any(|user| *header == basic(user)),
             None => public.iter().any(|name| name == "*" || name == repository),
         };
@@ -194,7 +214,8 @@ impl World {
         let token =
             STANDARD.encode(format!("{scope} for {}", asked.header("authorization").unwrap_or("anyone")));
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone());
-        Reply::json(200, &json!({"token": token, "expires_in": 300}))
+        let name = if asked.method == "POST" { "access_token" } else { "token" };
+        Reply::json(200, &json!({name: token, "expires_in": 300}))
     }
 
     /// A refusal with a challenge, where the request lacks what it must show.

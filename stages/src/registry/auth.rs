@@ -5,7 +5,8 @@
 //! repository costs an extra round. One token per repository and credential scope, fetched once.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,13 +15,13 @@ use http::{HeaderValue, Method};
 use moka::future::Cache;
 use provenance_engine::{Failure, FailureKind};
 use serde::Deserialize;
-use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
 use super::challenge::Challenge;
 use super::transport::{Question, Transport};
+use crate::credentials::Credential;
 
 /// Bytes of a token answer.
 const TOKEN_BYTES: usize = 1024 * 1024;
@@ -30,26 +31,15 @@ const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 /// How long requests wait for the first one's answer before they go ahead on their own.
 pub(super) const SCOUT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A credential for one registry. Its secret never appears in debug output.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Credential {
-    /// The user name.
-    pub username: String,
-    /// The password or access token.
-    pub password: String,
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-impl Credential {
-    /// The credential as a Basic header.
-    pub(super) fn basic(&self) -> HeaderValue {
-        let encoded = STANDARD.encode(format!("{}:{}", self.username, self.password));
-        sensitive(&format!("Basic {encoded}"))
+/// A credential as a header of its own, where it is one that can be shown as it is.
+pub(super) fn shown(credential: &Credential) -> Option<HeaderValue> {
+    match credential {
+        Credential::Basic { username, password } => Some(sensitive(&format!(
+            "Basic {}",
+            STANDARD.encode(format!("{username}:{}", password.reveal()))
+        ))),
+        Credential::RegistryToken(token) => Some(sensitive(&format!("Bearer {}", token.reveal()))),
+        Credential::IdentityToken(_) => None,
     }
 }
 
@@ -73,11 +63,13 @@ pub(super) enum Scheme {
 pub(super) struct HostAuth {
     scheme: Mutex<Option<Scheme>>,
     pub(super) scout: Semaphore,
+    /// Set when an open host was asked what it wants of those who have a credential.
+    pub(super) was_pinged: AtomicBool,
 }
 
 impl HostAuth {
     pub(super) fn new() -> Self {
-        Self { scheme: Mutex::default(), scout: Semaphore::new(1) }
+        Self { scheme: Mutex::default(), scout: Semaphore::new(1), was_pinged: AtomicBool::new(false) }
     }
 
     pub(super) fn scheme(&self) -> Option<Scheme> {
@@ -160,20 +152,28 @@ async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Tok
             "the registry names it without https, and a credential would go in the clear".into(),
         ));
     }
-    {
-        let mut query = url.query_pairs_mut();
-        if let Some(service) = &key.service {
-            query.append_pair("service", service);
-        }
-        query.append_pair("scope", &key.scope);
-    }
-    let question = Question {
+    let mut asked_for: Vec<(&str, &str)> = vec![("scope", &key.scope)];
+    asked_for.extend(key.service.as_ref().map(|service| ("service", service.as_str())));
+    let mut question = Question {
         method: Method::GET,
-        url,
+        url: url.clone(),
         accept: "application/json",
-        authorization: key.credential.as_ref().map(Credential::basic),
+        authorization: key.credential.as_ref().and_then(shown),
+        form: None,
         cap: TOKEN_BYTES,
     };
+    if let Some(Credential::IdentityToken(token)) = &key.credential {
+        asked_for.extend([
+            ("grant_type", "refresh_token"),
+            ("client_id", "provenance-collector"),
+            ("refresh_token", token.reveal()),
+        ]);
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(asked_for).finish();
+        question = Question { method: Method::POST, form: Some(form), ..question };
+    } else {
+        url.query_pairs_mut().extend_pairs(asked_for);
+        question.url = url;
+    }
     let place = transport.place(&question.method, &question.url);
     let asked_at = Instant::now();
     let answer = transport.ask(question).await?;

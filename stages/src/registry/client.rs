@@ -23,8 +23,9 @@ use super::content::{ACCEPT_MANIFESTS, Manifest, check_digest};
 use super::endpoint::Endpoints;
 use super::gate::{GateLimits, GateView, Gates};
 use super::paging::next_page;
-use super::session::{Credentials, Session};
+use super::session::Session;
 use super::transport::{Answer, Question, Transport};
+use crate::credentials::CredentialBook;
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 const DISTRIBUTION_API_VERSION: &str = "docker-distribution-api-version";
@@ -68,8 +69,8 @@ pub struct ClientSettings {
     pub timeout: Duration,
     /// Caps on what is read.
     pub caps: Caps,
-    /// Credentials by scope and registry.
-    pub credentials: Credentials,
+    /// All credentials, by scope.
+    pub credentials: Arc<CredentialBook>,
 }
 
 impl Default for ClientSettings {
@@ -79,7 +80,7 @@ impl Default for ClientSettings {
             limits: GateLimits::default(),
             timeout: Duration::from_secs(30),
             caps: Caps::default(),
-            credentials: Credentials::new(),
+            credentials: Arc::default(),
         }
     }
 }
@@ -439,7 +440,7 @@ fn after(url: &Url, tags: usize, last: &str) -> Url {
 }
 
 fn get(url: Url, accept: &'static str, cap: usize) -> Question {
-    Question { method: Method::GET, url, accept, authorization: None, cap }
+    Question { method: Method::GET, url, accept, authorization: None, form: None, cap }
 }
 
 fn manifest_key(asking: &Asking<'_>, name: &str) -> ManifestKey {

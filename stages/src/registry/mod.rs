@@ -22,9 +22,7 @@ mod paging;
 mod session;
 pub mod transport;
 
-pub use auth::Credential;
 pub use client::{Asking, Caps, ClientSettings, HeadAnswer, ManifestHead, Name, Referrers, RegistryClient};
 pub use content::{Content, Manifest};
 pub use endpoint::Endpoints;
 pub use gate::{GateLimits, GateView};
-pub use session::Credentials;

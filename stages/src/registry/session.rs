@@ -9,37 +9,87 @@
 //! A 401 to what was shown is answered once more with a fresh token; the second is a failure.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use provenance_engine::{Failure, FailureKind};
-use provenance_model::{CredentialScope, Registry};
+use provenance_model::{CredentialScope, Registry, Repository};
 use url::Url;
 
-use super::auth::{Credential, HostAuth, SCOUT_PATIENCE, Scheme, TokenKey, Tokens};
+use super::auth::{HostAuth, SCOUT_PATIENCE, Scheme, TokenKey, Tokens, shown};
 use super::challenge::{Challenge, challenge};
 use super::client::Asking;
 use super::transport::{Answer, Question, Transport};
+use crate::credentials::{Credential, CredentialBook};
 
-/// Credentials by scope and registry.
-pub type Credentials = HashMap<(CredentialScope, Registry), Credential>;
+/// Bytes of the answer to a ping.
+const PING_BYTES: usize = 64 * 1024;
 
 /// What is known of hosts and tokens, and the way to them.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) transport: Transport,
-    credentials: Credentials,
+    credentials: Arc<CredentialBook>,
     hosts: Mutex<HashMap<String, Arc<HostAuth>>>,
     tokens: Tokens,
+    /// Which of several credentials was taken, so that the others are tried once only.
+    taken: Mutex<HashMap<(CredentialScope, Registry, Repository), Credential>>,
 }
 
 impl Session {
-    pub(super) fn new(transport: Transport, credentials: Credentials) -> Self {
-        Self { transport, credentials, hosts: Mutex::default(), tokens: Tokens::new() }
+    pub(super) fn new(transport: Transport, credentials: Arc<CredentialBook>) -> Self {
+        Self {
+            transport,
+            credentials,
+            hosts: Mutex::default(),
+            tokens: Tokens::new(),
+            taken: Mutex::default(),
+        }
+    }
+
+    /// Asks with each credential that matches, in order, until one is taken. Without any it asks anonymously.
+    pub(super) async fn ask(&self, asking: &Asking<'_>, question: Question) -> Result<Answer, Failure> {
+        let key = (asking.scope.clone(), asking.registry.clone(), asking.repository.clone());
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(credential) = taken {
+            return self.ask_with(asking, question, Some(&credential)).await;
+        }
+        let candidates =
+            self.credentials.candidates(asking.scope, asking.registry, asking.repository).await?;
+        let Some((last, others)) = candidates.split_last() else {
+            return self.ask_with(asking, question, None).await;
+        };
+        for credential in others {
+            match self.ask_with(asking, question.clone(), Some(credential)).await {
+                Err(failure)
+                    if matches!(failure.kind, FailureKind::Unauthorized | FailureKind::Forbidden) => {}
+                Ok(answer) if answer.status == StatusCode::FORBIDDEN => {}
+                Ok(answer) => {
+                    self.remember(key, credential);
+                    return Ok(answer);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        let answered = self.ask_with(asking, question, Some(last)).await;
+        if answered.is_ok() {
+            self.remember(key, last);
+        }
+        answered
+    }
+
+    fn remember(&self, key: (CredentialScope, Registry, Repository), credential: &Credential) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(key, credential.clone());
     }
 
     /// Asks with what the host wants to see.
-    pub(super) async fn ask(&self, asking: &Asking<'_>, question: Question) -> Result<Answer, Failure> {
+    async fn ask_with(
+        &self,
+        asking: &Asking<'_>,
+        question: Question,
+        credential: Option<&Credential>,
+    ) -> Result<Answer, Failure> {
         let host = self.host(&question.url);
         let mut scheme = host.scheme();
         let mut scouting = None;
@@ -53,13 +103,19 @@ impl Session {
                 scouting = None;
             }
         }
-        let credential = self.credentials.get(&(asking.scope.clone(), asking.registry.clone()));
+        let is_challenged = matches!(scheme, Some(Scheme::Challenged(_)));
+        if credential.is_some() && !is_challenged && !host.was_pinged.swap(true, Ordering::AcqRel) {
+            // A host that answers everybody may still hide what only some may see: it then says 404, which
+            // must not pass for "absent" where we have a credential to show.
+            self.ping(&host, &question.url).await?;
+            scheme = host.scheme();
+        }
         let known = match &scheme {
             Some(Scheme::Challenged(challenge)) => Some(challenge.clone()),
             Some(Scheme::Open) | None => None,
         };
         let (header, key) = self.authorization(known.as_ref(), asking, credential, &question.url).await?;
-        let shown = header.is_some();
+        let was_shown = header.is_some();
         let answer = self.transport.ask(Question { authorization: header, ..question.clone() }).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             if scheme.is_none() && !answer.elsewhere {
@@ -87,7 +143,7 @@ impl Session {
         if let Some(key) = &key {
             self.tokens.forget(key).await;
         }
-        if shown && known.as_ref() == Some(&wanted) && wanted == Challenge::Basic {
+        if was_shown && known.as_ref() == Some(&wanted) && wanted == Challenge::Basic {
             return Err(unauthorized(
                 &self.transport.place(&question.method, &question.url),
                 &answer,
@@ -125,7 +181,7 @@ impl Session {
     ) -> Result<(Option<HeaderValue>, Option<TokenKey>), Failure> {
         match challenge {
             None => Ok((None, None)),
-            Some(Challenge::Basic) => Ok((credential.map(Credential::basic), None)),
+            Some(Challenge::Basic) => Ok((credential.and_then(shown), None)),
             Some(Challenge::Bearer { realm, service }) => {
                 let key = TokenKey {
                     realm: realm.clone(),
@@ -138,6 +194,27 @@ impl Session {
                 Ok((Some(header), Some(key)))
             }
         }
+    }
+
+    /// Asks the API's root, whose 401 tells what the host wants to see.
+    async fn ping(&self, host: &HostAuth, url: &Url) -> Result<(), Failure> {
+        let mut root = url.clone();
+        root.set_path("/v2/");
+        root.set_query(None);
+        let question = Question {
+            method: Method::GET,
+            url: root,
+            accept: "*/*",
+            authorization: None,
+            form: None,
+            cap: PING_BYTES,
+        };
+        let answer = self.transport.ask(question).await?;
+        let wanted = (answer.status == StatusCode::UNAUTHORIZED && !answer.elsewhere)
+            .then(|| challenge(&answer.headers))
+            .flatten();
+        host.learn(wanted.map_or(Scheme::Open, Scheme::Challenged));
+        Ok(())
     }
 
     fn host(&self, url: &Url) -> Arc<HostAuth> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use provenance_engine::{Failure, FailureKind};
 use serde::Deserialize;
@@ -33,12 +33,14 @@ const REDIRECTS: usize = 5;
 const ERROR_BYTES: usize = 64 * 1024;
 
 /// What is asked in one exchange.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Question {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) accept: &'static str,
     pub(super) authorization: Option<HeaderValue>,
+    /// A form to send. It may hold a secret, so it follows no redirect.
+    pub(super) form: Option<String>,
     /// Bytes of a good answer that are read at the most.
     pub(super) cap: usize,
 }
@@ -152,6 +154,9 @@ impl Transport {
                     format!("{} redirects {why}", self.place(&question.method, &question.url)),
                 )
             };
+            if question.form.is_some() {
+                return Err(refuse("a request that holds a credential".into()));
+            }
             let next = question.url.join(location).map_err(|_| refuse("to what is no URL".into()))?;
             if !matches!(next.scheme(), "http" | "https") || next.host_str().is_none() {
                 return Err(refuse(format!("to a {} URL", next.scheme())));
@@ -277,6 +282,9 @@ impl Transport {
             self.http.request(question.method.clone(), question.url.clone()).header(ACCEPT, question.accept);
         if let Some(authorization) = &question.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(form) = &question.form {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
         }
         let mut response = request.send().await.map_err(|error| miss(&error))?;
         let status = response.status();

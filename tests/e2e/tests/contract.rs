@@ -1,13 +1,14 @@
 //! The testbed must not flatter: the same questions to it and to real registries get the same answers.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::sync::Arc;
+
 use provenance_e2e::registry::{crane, push, push_index};
 use provenance_e2e::{Kind, RealRegistry};
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Digest, ImageReference, Trail};
-use provenance_stages::registry::{
-    Asking, Caps, ClientSettings, Content, Credential, Name, Referrers, RegistryClient,
-};
+use provenance_stages::credentials::{CredentialBook, DockerConfig};
+use provenance_stages::registry::{Asking, Caps, ClientSettings, Content, Name, Referrers, RegistryClient};
 use provenance_testbed::{Auth, Registry, RegistryOptions};
 
 /// Asks every question of the client; answers what came back, without what differs by address.
@@ -154,10 +155,10 @@ async fn a_private_registry_wants_the_right_credential() {
         ] {
             let mut settings = ClientSettings::default();
             if let Some(password) = password {
-                let credential = Credential { username: "ann".into(), password: password.into() };
-                settings
-                    .credentials
-                    .insert((CredentialScope::default(), reference.registry.clone()), credential);
+                let auths =
+                    serde_json::json!({"auths": {host.as_str(): {"username": "ann", "password": password}}});
+                let own = DockerConfig::parse(auths.to_string().as_bytes()).unwrap();
+                settings.credentials = Arc::new(CredentialBook::new(own));
             }
             let client = RegistryClient::new(settings, "contract").unwrap();
             let (trail, scope) = (Trail::default(), CredentialScope::default());
