@@ -195,7 +195,10 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let sink = Sink::File(FileSink::new(&config.report_path, config.report_retention));
     let client = connect(&config.kubeconfig).await?;
     sink.check().map_err(anyhow::Error::from)?;
-    let source = ClusterSource::new(client, config.namespaces.clone()).page_size(config.page_size);
+    let mut source = ClusterSource::new(client, config.namespaces.clone()).page_size(config.page_size);
+    if config.pull_secrets {
+        source = source.pull_secrets(Arc::clone(&config.registries.credentials));
+    }
     let about = About { cluster_name: config.cluster_name.clone() };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;

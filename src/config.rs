@@ -4,11 +4,13 @@ mod values;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use provenance_engine::{Knobs, LaneLimit};
+use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::discovery::Namespaces;
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits};
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub report_path: PathBuf,
     /// How long reports are kept; none for ever.
     pub report_retention: Option<Duration>,
+    /// Whether pods' pull secrets are read.
+    pub pull_secrets: bool,
     /// How registries are asked.
     pub registries: ClientSettings,
     /// How the pipeline is set.
@@ -98,7 +102,9 @@ impl Config {
                 reader.read(&options::REPORT_PATH, |value| Ok(PathBuf::from(value)))
             },
             report_retention: reader.read(&options::REPORT_RETENTION, values::retention),
+            pull_secrets: reader.read(&options::PULL_SECRETS, values::boolean),
             registries: ClientSettings {
+                credentials: Arc::new(CredentialBook::new(reader.docker_config())),
                 endpoints: Endpoints::default()
                     .insecure(reader.read(&options::INSECURE_REGISTRIES, values::hosts)),
                 limits: GateLimits {
@@ -163,6 +169,28 @@ impl Reader<'_> {
             let name = if from_variable { option.env.to_owned() } else { format!("--{}", option.flag) };
             self.errors.push(format!("{name}: {written:?} is refused: {why}"));
             default()
+        })
+    }
+
+    /// The collector's own credentials: from the file that is named, else from that of `docker login`.
+    fn docker_config(&mut self) -> DockerConfig {
+        if let Some(named) =
+            self.read(&options::REGISTRY_AUTH, |value| values::docker_config(value).transpose())
+        {
+            return named;
+        }
+        if !options::REGISTRY_AUTH.on.contains(&self.command) {
+            return DockerConfig::default();
+        }
+        let folder = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+        let logged_in = folder("DOCKER_CONFIG").or_else(|| folder("HOME").map(|home| home.join(".docker")));
+        let Some(file) = logged_in.map(|folder| folder.join("config.json")).filter(|file| file.is_file())
+        else {
+            return DockerConfig::default();
+        };
+        values::docker_config_file(&file).unwrap_or_else(|why| {
+            self.errors.push(format!("{}: {why}; name another with --registry-auth", file.display()));
+            DockerConfig::default()
         })
     }
 }

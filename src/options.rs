@@ -129,6 +129,28 @@ pub const REPORT_RETENTION: Opt = Opt {
     group: REPORT,
     ..BASE
 };
+/// The collector's own credentials.
+pub const REGISTRY_AUTH: Opt = Opt {
+    flag: "registry-auth",
+    env: "PROVENANCE_REGISTRY_AUTH",
+    value: "FILE",
+    help: "Docker config.json with credentials for registries, or the folder it is in; \
+           without one that of docker login (DOCKER_CONFIG, ~/.docker), if there is one",
+    on: &[On::Collect, On::Scan],
+    group: REGISTRIES,
+    ..BASE
+};
+/// Whether pull secrets are read.
+pub const PULL_SECRETS: Opt = Opt {
+    flag: "pull-secrets",
+    env: "PROVENANCE_PULL_SECRETS",
+    value: "BOOL",
+    default: "true",
+    help: "Read the pull secrets that pods and their service accounts name, and ask for their images with them",
+    on: COLLECT,
+    group: REGISTRIES,
+    ..BASE
+};
 /// The time limit of one registry request.
 pub const REGISTRY_TIMEOUT: Opt = Opt {
     flag: "registry-timeout",
@@ -279,6 +301,8 @@ pub const ALL: &[Opt] = &[
     REPORT_OUTPUT,
     REPORT_PATH,
     REPORT_RETENTION,
+    REGISTRY_AUTH,
+    PULL_SECRETS,
     REGISTRY_TIMEOUT,
     REGISTRY_CONCURRENCY,
     REGISTRY_RATE,

@@ -1,7 +1,9 @@
 //! Values as they are written: durations and lists in Go's forms, since the older collector's users wrote them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use provenance_stages::credentials::DockerConfig;
 
 use super::LogFormat;
 
@@ -46,6 +48,30 @@ pub(super) fn paths(value: &str) -> Result<Vec<PathBuf>, String> {
 #[expect(clippy::unnecessary_wraps, reason = "all readers of values have one form")]
 pub(super) fn text(value: &str) -> Result<Option<String>, String> {
     Ok(Some(value.to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// A boolean of Go's `strconv.ParseBool`, in any case.
+pub(super) fn boolean(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" => Ok(true),
+        "0" | "f" | "false" => Ok(false),
+        _ => Err("it is neither true nor false".into()),
+    }
+}
+
+/// A docker configuration by its file, or by the folder it is in; none for no name.
+pub(super) fn docker_config(value: &str) -> Option<Result<DockerConfig, String>> {
+    (!value.is_empty()).then(|| docker_config_file(Path::new(value)))
+}
+
+/// The names under which folders hold a docker configuration: Docker's own, and a mounted secret's.
+const DOCKER_CONFIG_NAMES: [&str; 2] = ["config.json", ".dockerconfigjson"];
+
+pub(super) fn docker_config_file(path: &Path) -> Result<DockerConfig, String> {
+    let inside = DOCKER_CONFIG_NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file());
+    let file = if path.is_dir() { inside.ok_or("the folder has no config.json")? } else { path.to_owned() };
+    let text = std::fs::read(&file).map_err(|error| format!("it cannot be read: {error}"))?;
+    DockerConfig::parse(&text).map_err(|error| error.to_string())
 }
 
 pub(super) fn filter(value: &str) -> Result<String, String> {
@@ -175,6 +201,16 @@ mod tests {
         assert_eq!(retention("-1h"), Ok(None));
         assert!(retention("-x").is_err());
         assert!(limit("0s").is_err());
+    }
+
+    #[test]
+    fn booleans_are_gos() {
+        for (written, value) in
+            [("true", true), ("T", true), ("1", true), ("FALSE", false), ("f", false), ("0", false)]
+        {
+            assert_eq!(boolean(written), Ok(value), "{written}");
+        }
+        assert!(boolean("yes").is_err());
     }
 
     #[test]

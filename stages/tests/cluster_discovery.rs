@@ -2,13 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use provenance_engine::Stop;
 use provenance_model::report::{Discovery, ProblemReason};
-use provenance_model::{ContainerKind, Running, Sighting};
+use provenance_model::{ContainerKind, CredentialScope, Running, Sighting};
+use provenance_stages::credentials::{Credential, CredentialBook};
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, Namespaces};
-use provenance_testbed::kube::{Expiry, controller, pod};
+use provenance_testbed::kube::{Expiry, controller, pod, pull_secret};
 use provenance_testbed::{Effect, Fault, KubeApi};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -340,4 +342,110 @@ async fn where_nothing_can_be_read_there_is_no_report() {
     api.stop().await;
     let error = discover_with(&api, Namespaces::default(), 500).await.unwrap_err();
     assert!(error.to_string().contains("after 5 attempts"), "{error}");
+}
+
+fn with_secrets(namespace: &str, name: &str, image: &str, secrets: &[&str]) -> Value {
+    let mut pod = pod(namespace, name, &Value::Null, &[("app", image, "")]);
+    let secrets: Vec<_> = secrets.iter().map(|name| json!({"name": name})).collect();
+    pod["spec"]["imagePullSecrets"] = json!(secrets);
+    pod
+}
+
+#[tokio::test]
+async fn pull_secrets_are_read_once_and_only_where_they_match() {
+    let api = KubeApi::start().await.unwrap();
+    api.add(pull_secret("a", "regcred", "private.example", "ann", "topsecret"));
+    api.add(pull_secret("a", "unused", "private.example", "eve", "topsecret"));
+    api.add(pull_secret("b", "regcred", "private.example", "bob", "topsecret"));
+    api.add(json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "b"},
+        "imagePullSecrets": [{"name": "regcred"}],
+    }));
+    for n in 0..5 {
+        api.add(with_secrets("a", &format!("private-{n}"), "private.example/app:1", &["regcred"]));
+        api.add(with_secrets("a", &format!("public-{n}"), "public.example/app:1", &["regcred"]));
+        api.add(plain_pod("b", &format!("by-account-{n}"), &Value::Null));
+    }
+    api.add(pod("b", "of-account", &Value::Null, &[("app", "private.example/app:1", "")]));
+    api.add(with_secrets("c", "dangling", "private.example/app:1", &["gone"]));
+
+    let book = Arc::new(CredentialBook::default());
+    let (tx, mut rx) = mpsc::channel(100);
+    let source = ClusterSource::new(client(&api), Namespaces::default()).pull_secrets(Arc::clone(&book));
+    let run = tokio::spawn(source.discover(tx, Stop::default()));
+    let mut sightings = Vec::new();
+    while let Some(sighting) = rx.recv().await {
+        sightings.push(sighting);
+    }
+    let discovery = run.await.unwrap().unwrap();
+
+    let mut users = BTreeMap::new();
+    for sighting in &sightings {
+        let reference = sighting.image.reference.as_ref().unwrap();
+        let (candidates, failed) =
+            book.candidates(&sighting.scope, &reference.registry, &reference.repository).await;
+        assert_eq!(failed, None);
+        let names: Vec<_> = candidates
+            .iter()
+            .map(|credential| match credential {
+                Credential::Basic { username, .. } => username.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        users.insert(sighting.workload.name.to_string(), names.join(","));
+    }
+    assert_eq!(users["private-0"], "ann");
+    assert_eq!(users["of-account"], "bob", "the account's secret, since the pod names none");
+    assert_eq!(
+        (users["public-0"].as_str(), users["by-account-0"].as_str(), users["dangling"].as_str()),
+        ("", "", "")
+    );
+    let scopes: std::collections::HashSet<_> = sightings.iter().map(|sighting| &sighting.scope).collect();
+    assert_eq!(scopes.len(), 3, "the collector's own, and one for each team");
+
+    let read: Vec<_> = api.log().into_iter().filter(|asked| asked.path.contains("/secrets/")).collect();
+    let mut paths: Vec<_> =
+        read.iter().map(|asked| asked.path.rsplit("namespaces/").next().unwrap()).collect();
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        ["a/secrets/regcred", "b/secrets/regcred", "c/secrets/gone"],
+        "each once, and no other"
+    );
+    assert_eq!(discovery.problems.len(), 1);
+    assert!(discovery.problems[0].message.contains("c/gone") && !discovery.problems[0].rows_missing);
+    assert!(!format!("{book:?} {discovery:?}").contains("topsecret"));
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_used_is_named_and_never_shown() {
+    for (change, reason, says) in [
+        (json!({"data": {".dockerconfigjson": "dG9wc2VjcmV0"}}), ProblemReason::Malformed, "not of its form"),
+        (json!({"data": {".dockerconfigjson": "topsecret!"}}), ProblemReason::Malformed, "no base64"),
+        (json!({"data": {}}), ProblemReason::Malformed, "has no .dockerconfigjson"),
+        (json!({"type": "Opaque"}), ProblemReason::Malformed, "none of pull secrets"),
+        (Value::Null, ProblemReason::Forbidden, "forbidden"),
+    ] {
+        let api = KubeApi::start().await.unwrap();
+        let mut secret = pull_secret("a", "regcred", "private.example", "ann", "topsecret");
+        for (key, value) in change.as_object().into_iter().flatten() {
+            secret[key] = value.clone();
+        }
+        api.add(secret);
+        if change.is_null() {
+            api.deny_everywhere("secrets");
+        }
+        api.add(with_secrets("a", "p", "private.example/app:1", &["regcred"]));
+        let (tx, mut rx) = mpsc::channel(10);
+        let source = ClusterSource::new(client(&api), Namespaces::default()).pull_secrets(Arc::default());
+        let discovery = source.discover(tx, Stop::default()).await.unwrap();
+        assert_eq!(
+            rx.recv().await.unwrap().scope,
+            CredentialScope::default(),
+            "the row is there, asked anonymously"
+        );
+        let problem = &discovery.problems[0];
+        assert_eq!(problem.reason, reason, "{problem:?}");
+        assert!(problem.message.contains(says) && !problem.message.contains("topsecret"), "{problem:?}");
+    }
 }

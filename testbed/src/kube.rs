@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
@@ -166,6 +168,18 @@ pub fn controller(version: &str, kind: &str, name: &str, uid: &str) -> Value {
     json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true})
 }
 
+/// A pull secret for one registry and user.
+pub fn pull_secret(namespace: &str, name: &str, registry: &str, user: &str, password: &str) -> Value {
+    let config = json!({"auths": {registry: {"username": user, "password": password}}}).to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {".dockerconfigjson": STANDARD.encode(config)},
+    })
+}
+
 /// A pod that runs these containers: name, image and image id each.
 pub fn pod(namespace: &str, name: &str, owner: &Value, containers: &[(&str, &str, &str)]) -> Value {
     let owners = if owner.is_null() { json!([]) } else { json!([owner]) };
@@ -234,6 +248,7 @@ impl State {
             ["namespaces", namespace] if version == "v1" => self.one_namespace(namespace),
             [plural] => self.list(version, plural, None, asked),
             ["namespaces", namespace, plural] => self.list(version, plural, Some(namespace), asked),
+            ["namespaces", namespace, plural, name] => self.one(version, plural, namespace, name),
             _ => not_found(&asked.path),
         }
     }
@@ -263,6 +278,17 @@ impl State {
         match namespaces.and_then(|all| all.get(&(String::new(), name.to_owned()))) {
             Some(namespace) => Reply::json(200, namespace),
             None => status(404, "NotFound", &format!("namespaces \"{name}\" not found"), &Value::Null),
+        }
+    }
+
+    fn one(&self, version: &str, plural: &str, namespace: &str, name: &str) -> Reply {
+        if self.is_denied(plural, None) && self.is_denied(plural, Some(namespace)) {
+            return forbidden(plural, Some(namespace));
+        }
+        let objects = self.objects.get(&(version.to_owned(), plural.to_owned()));
+        match objects.and_then(|all| all.get(&(namespace.to_owned(), name.to_owned()))) {
+            Some(object) => Reply::json(200, object),
+            None => status(404, "NotFound", &format!("{plural} \"{name}\" not found"), &Value::Null),
         }
     }
 
@@ -358,6 +384,8 @@ fn well_known(version: &str, plural: &str) -> Option<(String, bool)> {
         ("v1", "pods") => "Pod",
         ("v1", "namespaces") => "Namespace",
         ("v1", "replicationcontrollers") => "ReplicationController",
+        ("v1", "secrets") => "Secret",
+        ("v1", "serviceaccounts") => "ServiceAccount",
         ("apps/v1", "deployments") => "Deployment",
         ("apps/v1", "replicasets") => "ReplicaSet",
         ("apps/v1", "statefulsets") => "StatefulSet",

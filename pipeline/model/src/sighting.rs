@@ -91,6 +91,13 @@ impl Running {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CredentialScope(Arc<str>);
 
+impl CredentialScope {
+    /// The scope of a namespace's secrets, used in this order.
+    pub fn of_secrets(namespace: &str, secrets: &[String]) -> Self {
+        Self(format!("{namespace}/{}", secrets.join("+")).into())
+    }
+}
+
 impl Default for CredentialScope {
     /// The collector's own.
     fn default() -> Self {

@@ -130,14 +130,11 @@ impl DockerConfig {
             if registry.is_docker_hub() { &["docker.io", "index.docker.io", DOCKER_HUB_KEY] } else { &[] };
         let own =
             self.helpers.iter().find(|(key, _)| *key == registry.as_str() || keys.contains(&key.as_str()));
-        let (program, server) = match own {
-            Some((key, program)) => (program, key.as_str()),
-            None => {
-                let server = if registry.is_docker_hub() { DOCKER_HUB_KEY } else { registry.as_str() };
-                (self.store.as_ref()?, server)
-            }
-        };
-        Some((program.clone(), server.to_owned()))
+        if let Some((server, program)) = own {
+            return Some((program.clone(), server.clone()));
+        }
+        let server = if registry.is_docker_hub() { DOCKER_HUB_KEY } else { registry.as_str() };
+        Some((self.store.clone()?, server.to_owned()))
     }
 }
 

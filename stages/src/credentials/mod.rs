@@ -61,13 +61,16 @@ pub enum Credential {
     RegistryToken(Secret),
 }
 
+/// What a helper answered.
+type Helped = Result<Option<Credential>, Failure>;
+
 /// All credentials, by scope. Discovery adds pods' scopes while the registry client already reads.
 #[derive(Debug, Default)]
 pub struct CredentialBook {
     /// The collector's own, tried after a pod's.
     own: DockerConfig,
     scopes: Mutex<BTreeMap<CredentialScope, Arc<DockerConfig>>>,
-    helped: Mutex<HashMap<(String, String), Result<Option<Credential>, Failure>>>,
+    helped: Mutex<HashMap<(String, String), Helped>>,
 }
 
 impl CredentialBook {
@@ -81,37 +84,36 @@ impl CredentialBook {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner).insert(scope, config);
     }
 
-    /// The credentials to try for an image, in order. None for an image that none matches.
-    ///
-    /// # Errors
-    ///
-    /// Where a credential helper is named for the registry and fails.
+    /// The credentials to try for an image, in order; empty for an image that none matches. A helper that is
+    /// named for the registry but fails is told beside them: it matters only where the registry refuses.
     pub async fn candidates(
         &self,
         scope: &CredentialScope,
         registry: &Registry,
         repository: &Repository,
-    ) -> Result<Vec<Credential>, Failure> {
+    ) -> (Vec<Credential>, Option<Failure>) {
         let of_scope = self.scopes.lock().unwrap_or_else(PoisonError::into_inner).get(scope).cloned();
-        let mut candidates = Vec::new();
+        let mut candidates: Vec<Credential> = Vec::new();
+        let mut failed = None;
         for config in of_scope.iter().map(Arc::as_ref).chain([&self.own]) {
-            for credential in config.matching(registry, repository) {
-                if !candidates.contains(credential) {
-                    candidates.push(credential.clone());
+            let mut found: Vec<_> = config.matching(registry, repository).cloned().collect();
+            if let Some((program, server)) = config.helper(registry) {
+                match self.helped(program, server).await {
+                    Ok(credential) => found.extend(credential),
+                    Err(failure) => failed = Some(failure),
                 }
             }
-            if let Some((program, server)) = config.helper(registry)
-                && let Some(credential) = self.helped(program, server).await?
-                && !candidates.contains(&credential)
-            {
-                candidates.push(credential);
+            for credential in found {
+                if !candidates.contains(&credential) {
+                    candidates.push(credential);
+                }
             }
         }
-        Ok(candidates)
+        (candidates, failed)
     }
 
     /// A helper's answer, asked for once.
-    async fn helped(&self, program: String, server: String) -> Result<Option<Credential>, Failure> {
+    async fn helped(&self, program: String, server: String) -> Helped {
         let key = (program, server);
         let known = self.helped.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(known) = known {

@@ -16,7 +16,9 @@ use tokio::sync::mpsc;
 use super::intern::{Interner, uid};
 use super::owners::{Owners, Scope};
 use super::pods::{ObjectMeta, Pod};
+use super::pull_secrets::PullSecrets;
 use super::reader::{Detail, ReadError, Reader, chain};
+use crate::credentials::CredentialBook;
 
 /// Which namespaces are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,6 +91,7 @@ pub struct ClusterSource {
     client: kube::Client,
     namespaces: Namespaces,
     page_size: usize,
+    credentials: Option<Arc<CredentialBook>>,
 }
 
 impl ClusterSource {
@@ -97,7 +100,14 @@ impl ClusterSource {
 
     /// A source that reads these namespaces through this client.
     pub fn new(client: kube::Client, namespaces: Namespaces) -> Self {
-        Self { client, namespaces, page_size: Self::PAGE_SIZE }
+        Self { client, namespaces, page_size: Self::PAGE_SIZE, credentials: None }
+    }
+
+    /// Reads the pull secrets of pods and their service accounts into this book.
+    #[must_use]
+    pub fn pull_secrets(mut self, book: Arc<CredentialBook>) -> Self {
+        self.credentials = Some(book);
+        self
     }
 
     /// Another page size.
@@ -122,6 +132,7 @@ impl ClusterSource {
         let reader = Reader::new(self.client, self.page_size, stop);
         let mut scan = Scan {
             reader: reader.clone(),
+            pull_secrets: self.credentials.map(|book| PullSecrets::new(reader.clone(), book)),
             owners: Owners::new(reader),
             interner: Interner::default(),
             exclude: self.namespaces.exclude.into_iter().collect(),
@@ -131,6 +142,7 @@ impl ClusterSource {
             namespaces: BTreeSet::new(),
             problems: Vec::new(),
             pods: 0,
+            reads_by_namespace: false,
         };
         if self.namespaces.include.is_empty() {
             scan.everything(&own_namespace).await;
@@ -146,6 +158,7 @@ impl ClusterSource {
 struct Scan {
     reader: Reader,
     owners: Owners,
+    pull_secrets: Option<PullSecrets>,
     interner: Interner,
     exclude: HashSet<String>,
     out: mpsc::Sender<Sighting>,
@@ -156,6 +169,7 @@ struct Scan {
     namespaces: BTreeSet<String>,
     problems: Vec<DiscoveryProblem>,
     pods: usize,
+    reads_by_namespace: bool,
 }
 
 impl Scan {
@@ -196,6 +210,7 @@ impl Scan {
 
     /// These namespaces, one by one.
     async fn each(&mut self, names: BTreeSet<String>, are_asked_for: bool) {
+        self.reads_by_namespace = true;
         for name in names {
             if self.exclude.contains(&name) {
                 continue;
@@ -324,17 +339,35 @@ impl Scan {
     async fn emit(&mut self, pod: &Pod, owners: &Arc<[Workload]>) -> Result<(), ReadError> {
         let namespace = self.interner.text(&pod.metadata.namespace);
         let workload = owners.last().cloned().unwrap_or_else(|| Workload::new("Pod", &pod.metadata.name));
+        let place =
+            if self.reads_by_namespace { Scope::Namespace(Arc::clone(&namespace)) } else { Scope::Cluster };
+        let secrets = match &mut self.pull_secrets {
+            Some(pull_secrets) => {
+                let names =
+                    pull_secrets.names(&namespace, pod.pull_secrets(), pod.service_account(), &place).await;
+                // The run is being stopped: the rows stand, and nothing is asked for them any more.
+                names.ok()
+            }
+            None => None,
+        };
         for seen in pod.containers() {
+            let image = self.interner.image(seen.image);
+            let scope = match (&mut self.pull_secrets, &secrets) {
+                (Some(pull_secrets), Some(secrets)) => {
+                    pull_secrets.scope(secrets, &image).await.unwrap_or_default()
+                }
+                _ => CredentialScope::default(),
+            };
             let sighting = Sighting {
                 namespace: Arc::clone(&namespace),
                 workload: workload.clone(),
                 owners: Arc::clone(owners),
                 container: self.interner.text(seen.name),
                 container_kind: seen.kind,
-                image: self.interner.image(seen.image),
+                image,
                 running: seen.running,
                 pod: Some(identity(&pod.metadata)),
-                scope: CredentialScope::default(),
+                scope,
             };
             if self.out.send(sighting).await.is_err() {
                 return Err(ReadError::Failed("nobody takes the sightings any more".into()));
@@ -364,6 +397,7 @@ impl Scan {
         tracing::info!(pods = self.pods, namespaces = self.namespaces.len(), "discovery ended");
         let mut problems = self.problems;
         problems.extend(self.owners.into_problems());
+        problems.extend(self.pull_secrets.into_iter().flat_map(PullSecrets::into_problems));
         Discovery { namespaces: self.namespaces.into_iter().collect(), problems }
     }
 }

@@ -6,6 +6,7 @@
 //! | `reader` | lists from the Kubernetes API, in pages, with retries and expired continue tokens |
 //! | [`pods`] | the few fields of a pod that are read |
 //! | `owners` | from a pod's controller to the top-level workload |
+//! | `pull_secrets` | whose credentials a pod's images are pulled with |
 //! | [`manifests`] | images in Kubernetes YAML |
 
 pub mod cluster;
@@ -13,6 +14,7 @@ mod intern;
 pub mod manifests;
 mod owners;
 pub mod pods;
+mod pull_secrets;
 mod reader;
 
 use std::sync::Arc;

@@ -48,6 +48,16 @@ struct Spec {
     containers: Option<Vec<Container>>,
     init_containers: Option<Vec<Container>>,
     ephemeral_containers: Option<Vec<Container>>,
+    image_pull_secrets: Option<Vec<LocalReference>>,
+    #[serde(default)]
+    service_account_name: String,
+}
+
+/// A reference to an object of the same namespace.
+#[derive(Debug, Deserialize)]
+pub(super) struct LocalReference {
+    #[serde(default)]
+    pub(super) name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +96,20 @@ pub(super) struct Seen<'a> {
 }
 
 impl Pod {
+    /// The pull secrets that the pod names itself.
+    pub(super) fn pull_secrets(&self) -> Vec<String> {
+        let named = self.spec.image_pull_secrets.iter().flatten();
+        named.map(|secret| secret.name.clone()).filter(|name| !name.is_empty()).collect()
+    }
+
+    /// Its service account.
+    pub(super) fn service_account(&self) -> &str {
+        match self.spec.service_account_name.as_str() {
+            "" => "default",
+            name => name,
+        }
+    }
+
     /// All its containers: init, regular and ephemeral.
     pub(super) fn containers(&self) -> impl Iterator<Item = Seen<'_>> {
         let (spec, status) = (&self.spec, &self.status);

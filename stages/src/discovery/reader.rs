@@ -227,8 +227,13 @@ impl Pages<'_> {
 }
 
 fn parse<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, ReadError> {
-    serde_json::from_slice(body)
-        .map_err(|error| ReadError::Failed(format!("GET {path}: its answer does not parse: {error}")))
+    // serde_json's message may quote a value, and some of what is read is secret.
+    serde_json::from_slice(body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        ReadError::Failed(format!(
+            "GET {path}: its answer is not of the expected form at line {line}, column {column}"
+        ))
+    })
 }
 
 /// An error and its causes in one line. Only the first line of each: the others may quote a file's secrets.

@@ -48,20 +48,25 @@ impl Session {
         }
     }
 
-    /// Asks with each credential that matches, in order, until one is taken. Without any it asks anonymously.
+    /// Asks with each credential that matches, in order, until one is taken (boxed: one request's state is large,
+    /// and a stage may hold several). Without any it asks anonymously.
     pub(super) async fn ask(&self, asking: &Asking<'_>, question: Question) -> Result<Answer, Failure> {
         let key = (asking.scope.clone(), asking.registry.clone(), asking.repository.clone());
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(credential) = taken {
-            return self.ask_with(asking, question, Some(&credential)).await;
+            return Box::pin(self.ask_with(asking, question, Some(&credential))).await;
         }
-        let candidates =
-            self.credentials.candidates(asking.scope, asking.registry, asking.repository).await?;
+        let (candidates, unhelped) =
+            self.credentials.candidates(asking.scope, asking.registry, asking.repository).await;
         let Some((last, others)) = candidates.split_last() else {
-            return self.ask_with(asking, question, None).await;
+            let answered = Box::pin(self.ask_with(asking, question, None)).await;
+            return match (answered, unhelped) {
+                (Err(refused), Some(unhelped)) if refused.kind == FailureKind::Unauthorized => Err(unhelped),
+                (answered, _) => answered,
+            };
         };
         for credential in others {
-            match self.ask_with(asking, question.clone(), Some(credential)).await {
+            match Box::pin(self.ask_with(asking, question.clone(), Some(credential))).await {
                 Err(failure)
                     if matches!(failure.kind, FailureKind::Unauthorized | FailureKind::Forbidden) => {}
                 Ok(answer) if answer.status == StatusCode::FORBIDDEN => {}
@@ -72,7 +77,7 @@ impl Session {
                 Err(failure) => return Err(failure),
             }
         }
-        let answered = self.ask_with(asking, question, Some(last)).await;
+        let answered = Box::pin(self.ask_with(asking, question, Some(last))).await;
         if answered.is_ok() {
             self.remember(key, last);
         }
