@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use provenance_engine::{Knobs, LaneLimit};
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::discovery::Namespaces;
-use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits};
+use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
 
 use crate::options::{self, On, Opt};
 
@@ -116,6 +116,8 @@ impl Config {
                     ..GateLimits::default()
                 },
                 timeout: reader.read(&options::REGISTRY_TIMEOUT, values::limit),
+                mirrors: reader.mirrors(),
+                tls: reader.tls(),
                 ..ClientSettings::default()
             },
             tuning: Tuning {
@@ -170,6 +172,56 @@ impl Reader<'_> {
             self.errors.push(format!("{name}: {written:?} is refused: {why}"));
             default()
         })
+    }
+
+    /// Both tables of mirrors as one.
+    fn mirrors(&mut self) -> Mirrors {
+        let mut mirrors = Mirrors::default();
+        for (option, is_only) in
+            [(&options::REGISTRY_MIRRORS, false), (&options::REGISTRY_MIRRORS_ONLY, true)]
+        {
+            let entries = self.read(option, |value| {
+                let entries = values::list(value);
+                let mut checked = Mirrors::default();
+                entries.iter().try_for_each(|entry| checked.add(entry, is_only)).map(|()| entries)
+            });
+            for entry in entries {
+                mirrors.add(&entry, is_only).expect("it was checked when it was read");
+            }
+        }
+        mirrors
+    }
+
+    /// TLS beyond the defaults. A client certificate without hosts, or the other way round, is an error.
+    fn tls(&mut self) -> Tls {
+        let read = |value: &str| -> Result<Option<Vec<u8>>, String> {
+            let file = Some(value).filter(|value| !value.is_empty());
+            file.map(|file| std::fs::read(file).map_err(|error| format!("it cannot be read: {error}")))
+                .transpose()
+        };
+        let mut tls = self.read(&options::REGISTRY_CA, |value| {
+            let mut tls = Tls::default();
+            read(value)?.map_or(Ok(()), |pem| tls.trust(&pem)).map(|()| tls)
+        });
+        let errors_before = self.errors.len();
+        let hosts = self.read(&options::REGISTRY_CLIENT_CERT_HOSTS, values::hosts);
+        let pem = self.read(&options::REGISTRY_CLIENT_CERT, |value| {
+            let pem = read(value)?;
+            pem.as_ref().map_or(Ok(()), |pem| Tls::default().show(pem, []))?;
+            Ok(pem)
+        });
+        match (pem, hosts.is_empty()) {
+            (Some(pem), false) => tls.show(&pem, hosts).expect("it was checked when it was read"),
+            (None, true) => {}
+            // One of the two is refused already.
+            _ if self.errors.len() > errors_before => {}
+            _ => self.errors.push(format!(
+                "--{} and --{} go together: a client certificate is shown only to the hosts it is for",
+                options::REGISTRY_CLIENT_CERT.flag,
+                options::REGISTRY_CLIENT_CERT_HOSTS.flag
+            )),
+        }
+        tls
     }
 
     /// The collector's own credentials: from the file that is named, else from that of `docker login`.
@@ -243,6 +295,32 @@ mod tests {
                 r#"--log-format: "xml" is refused: it is none of: auto, json, text"#,
             ]
         );
+    }
+
+    #[test]
+    fn mirrors_and_certificates_are_checked() {
+        let errors = read(&[
+            "--registry-mirrors",
+            "docker.io=mirror.lan/hub,nonsense",
+            "--registry-ca",
+            "/no/such/ca.pem",
+            "--registry-client-cert-hosts",
+            "registry.lan",
+        ]);
+        let errors = errors.unwrap_err().0;
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert!(errors[0].contains("a mirror is written PREFIX=MIRROR"), "{errors:?}");
+        assert!(
+            errors[1].contains("--registry-ca: \"/no/such/ca.pem\" is refused: it cannot be read"),
+            "{errors:?}"
+        );
+        assert!(errors[2].contains("go together"), "{errors:?}");
+        let file = env!("CARGO_MANIFEST_DIR").to_owned() + "/Cargo.toml";
+        let errors = read(&["--registry-ca", &file, "--registry-client-cert", &file]).unwrap_err().0;
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors[0].contains("no certificate in PEM form"), "{errors:?}");
+        assert!(errors[1].contains("with a certificate and its private key"), "{errors:?}");
+        assert!(read(&["--registry-mirrors-only", "ghcr.io=mirror.lan:5000"]).is_ok());
     }
 
     #[test]

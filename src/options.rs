@@ -200,6 +200,52 @@ pub const INSECURE_REGISTRIES: Opt = Opt {
     group: REGISTRIES,
     ..BASE
 };
+/// Mirrors asked first.
+pub const REGISTRY_MIRRORS: Opt = Opt {
+    flag: "registry-mirrors",
+    env: "PROVENANCE_REGISTRY_MIRRORS",
+    value: "PREFIX=MIRROR",
+    help: "Mirrors to ask first, separated by commas, as in docker.io=mirror.lan/hub; \
+           what a mirror lacks is asked of the registry itself",
+    group: REGISTRIES,
+    ..BASE
+};
+/// Mirrors asked instead.
+pub const REGISTRY_MIRRORS_ONLY: Opt = Opt {
+    flag: "registry-mirrors-only",
+    env: "PROVENANCE_REGISTRY_MIRRORS_ONLY",
+    value: "PREFIX=MIRROR",
+    help: "Mirrors to ask instead of the registry itself, separated by commas",
+    group: REGISTRIES,
+    ..BASE
+};
+/// Further authorities.
+pub const REGISTRY_CA: Opt = Opt {
+    flag: "registry-ca",
+    env: "PROVENANCE_REGISTRY_CA",
+    value: "FILE",
+    help: "PEM bundle of certificate authorities to trust for registries, beside the system's",
+    group: REGISTRIES,
+    ..BASE
+};
+/// A client certificate.
+pub const REGISTRY_CLIENT_CERT: Opt = Opt {
+    flag: "registry-client-cert",
+    env: "PROVENANCE_REGISTRY_CLIENT_CERT",
+    value: "FILE",
+    help: "PEM file with a client certificate and its private key, for the hosts of --registry-client-cert-hosts",
+    group: REGISTRIES,
+    ..BASE
+};
+/// For whom the client certificate is.
+pub const REGISTRY_CLIENT_CERT_HOSTS: Opt = Opt {
+    flag: "registry-client-cert-hosts",
+    env: "PROVENANCE_REGISTRY_CLIENT_CERT_HOSTS",
+    value: "HOSTS",
+    help: "Registry hosts that are shown the client certificate, separated by commas; no others are",
+    group: REGISTRIES,
+    ..BASE
+};
 /// Images of one registry in the pipeline at once.
 pub const REGISTRY_LANE: Opt = Opt {
     flag: "registry-lane",
@@ -308,6 +354,11 @@ pub const ALL: &[Opt] = &[
     REGISTRY_RATE,
     REGISTRY_PATIENCE,
     INSECURE_REGISTRIES,
+    REGISTRY_MIRRORS,
+    REGISTRY_MIRRORS_ONLY,
+    REGISTRY_CA,
+    REGISTRY_CLIENT_CERT,
+    REGISTRY_CLIENT_CERT_HOSTS,
     DEADLINE,
     STOP_GRACE,
     REGISTRY_LANE,

@@ -8,7 +8,7 @@ use provenance_stages::credentials::DockerConfig;
 use super::LogFormat;
 
 /// A list, separated by commas, blanks trimmed.
-fn list(value: &str) -> Vec<String> {
+pub(super) fn list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 

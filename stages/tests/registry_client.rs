@@ -464,3 +464,53 @@ async fn an_identity_token_is_changed_for_an_access_token() {
     bench.registry.know_identity_token("refresh");
     bench.manifest("team/app:1").await.unwrap().unwrap();
 }
+
+/// A registry, a mirror of it, and a client that knows the mirror.
+async fn mirrored(is_only: bool) -> (Registry, Bench) {
+    let mirror = Registry::start().await.unwrap();
+    let mirror_url = mirror.url().parse().unwrap();
+    let bench = bench(RegistryOptions::default(), |settings, registry| {
+        let endpoints = Endpoints::default().stand_in("mirror.example", mirror_url);
+        settings.endpoints = endpoints;
+        let entry = format!("{}=mirror.example/hub", registry.host());
+        settings.mirrors.add(&entry, is_only).unwrap();
+    })
+    .await;
+    (mirror, bench)
+}
+
+#[tokio::test]
+async fn a_mirror_is_asked_first_and_the_registry_for_what_it_lacks_or_fails() {
+    let (mirror, bench) = mirrored(false).await;
+    let both = BuiltImage::single("both");
+    mirror.push("hub/team/app", "1", &both);
+    bench.registry.push("team/app", "1", &both);
+    bench.registry.push("team/app", "2", &BuiltImage::single("only at home"));
+    bench.registry.push("team/app", "3", &BuiltImage::single("mirror fails"));
+    mirror.fault(Fault::on("/manifests/3", Effect::status(403)));
+    for tag in ["1", "2", "3"] {
+        bench.manifest(&format!("team/app:{tag}")).await.unwrap().unwrap();
+    }
+    assert!(bench.manifest("team/app:4").await.unwrap().is_none());
+    let paths: Vec<_> = mirror.log().into_iter().map(|logged| logged.path).collect();
+    assert_eq!(paths[0], "/v2/hub/team/app/manifests/1");
+    assert_eq!(bench.paths().len(), 3, "the first is answered by the mirror alone: {:#?}", bench.paths());
+
+    // A mirror lists only what it copied: the registry's own list counts.
+    assert_eq!(bench.tags("team/app").await.unwrap().unwrap(), ["1", "2", "3"]);
+
+    // A failure of the registry itself is no absence, whatever the mirror lacks.
+    bench.registry.fault(Fault::on("/manifests/5", Effect::status(500)));
+    assert_eq!(bench.manifest("team/app:5").await.unwrap_err().kind, FailureKind::ServerError);
+}
+
+#[tokio::test]
+async fn a_mirror_asked_instead_is_the_only_one() {
+    let (mirror, bench) = mirrored(true).await;
+    mirror.push("hub/team/app", "1", &BuiltImage::single("app"));
+    bench.registry.push("team/app", "2", &BuiltImage::single("only at home"));
+    bench.manifest("team/app:1").await.unwrap().unwrap();
+    assert!(bench.manifest("team/app:2").await.unwrap().is_none());
+    assert_eq!(bench.tags("team/app").await.unwrap().unwrap(), ["1"]);
+    assert_eq!(bench.registry.log(), []);
+}

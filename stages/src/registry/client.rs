@@ -4,7 +4,6 @@
 //! Every answer is one of three: what was asked for; "the registry says there is none", only where it said
 //! so itself; or a failure. A 404 that does not come from a registry (an ingress, a proxy) is a failure.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +11,21 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use moka::future::Cache;
-use oci_spec::image::{Descriptor, ImageIndex};
+use oci_spec::image::ImageIndex;
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::report::RegistryUse;
-use provenance_model::{CredentialScope, Digest, Registry, Repository, Tag, Trail};
+use provenance_model::{CredentialScope, Digest, Registry, Repository};
 use serde::Deserialize;
 use url::Url;
 
+use super::asking::{Asking, HeadAnswer, ManifestHead, Name, Referrers};
 use super::content::{ACCEPT_MANIFESTS, Manifest, check_digest};
 use super::endpoint::Endpoints;
 use super::gate::{GateLimits, GateView, Gates};
+use super::mirror::{Mirrors, Place};
 use super::paging::next_page;
 use super::session::Session;
+use super::tls::Tls;
 use super::transport::{Answer, Question, Transport};
 use crate::credentials::CredentialBook;
 
@@ -65,6 +67,10 @@ pub struct ClientSettings {
     pub endpoints: Endpoints,
     /// How each host is treated.
     pub limits: GateLimits,
+    /// Who is asked first, or instead.
+    pub mirrors: Mirrors,
+    /// TLS beyond the defaults.
+    pub tls: Tls,
     /// The longest one request may take, its answer's last byte included.
     pub timeout: Duration,
     /// Caps on what is read.
@@ -78,73 +84,13 @@ impl Default for ClientSettings {
         Self {
             endpoints: Endpoints::default(),
             limits: GateLimits::default(),
+            mirrors: Mirrors::default(),
+            tls: Tls::default(),
             timeout: Duration::from_secs(30),
             caps: Caps::default(),
             credentials: Arc::default(),
         }
     }
-}
-
-/// Who asks, about which repository, and where the evidence goes.
-#[derive(Debug, Clone, Copy)]
-pub struct Asking<'a> {
-    /// The stage that asks.
-    pub stage: &'static str,
-    /// The registry.
-    pub registry: &'a Registry,
-    /// The repository.
-    pub repository: &'a Repository,
-    /// Whose credentials are shown.
-    pub scope: &'a CredentialScope,
-    /// Where question and answer are noted.
-    pub trail: &'a Trail,
-}
-
-/// A manifest by tag or by digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Name<'a> {
-    /// By tag.
-    Tag(&'a Tag),
-    /// By digest.
-    Digest(&'a Digest),
-}
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tag(tag) => tag.fmt(f),
-            Self::Digest(digest) => digest.fmt(f),
-        }
-    }
-}
-
-/// What a HEAD tells of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ManifestHead {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its media type.
-    pub media_type: Option<String>,
-}
-
-/// What a registry says to a HEAD.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeadAnswer {
-    /// It has the manifest.
-    There(ManifestHead),
-    /// It says it has none.
-    Absent,
-    /// Its answer tells neither the digest nor that there is none: a GET will.
-    Untold,
-}
-
-/// What a registry says about the referrers of a digest.
-#[derive(Debug, Clone)]
-pub enum Referrers {
-    /// The registry has the API: these descriptors.
-    Listed(Vec<Descriptor>),
-    /// The registry has no referrers API; the fallback tag is to be asked.
-    NoApi,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -155,11 +101,29 @@ struct ManifestKey {
     scope: CredentialScope,
 }
 
+/// Asks every place in turn until one has what is asked for. The last one's word counts: the others only ever
+/// add an answer.
+macro_rules! in_turn {
+    ($places:expr, $asking:ident, |$place:ident| $ask:expr, $settles:pat $(if $guard:expr)?) => {{
+        let places = $places;
+        let mut places = places.iter().peekable();
+        loop {
+            let (registry, repository) = places.next().expect("there is always a place to ask");
+            let $place = Asking { registry, repository, ..*$asking };
+            let answer = $ask;
+            if places.peek().is_none() || matches!(&answer, Ok($settles) $(if $guard)?) {
+                break answer;
+            }
+        }
+    }};
+}
+
 /// The client. One per run: it holds the gates, the tokens and the memo.
 #[derive(Debug)]
 pub struct RegistryClient {
     session: Session,
     caps: Caps,
+    mirrors: Mirrors,
     manifests: Cache<ManifestKey, Option<Arc<Manifest>>>,
     heads: Cache<ManifestKey, HeadAnswer>,
 }
@@ -168,10 +132,11 @@ impl RegistryClient {
     /// A client with these settings, which presents itself as `agent`.
     pub fn new(settings: ClientSettings, agent: &str) -> Result<Self, Failure> {
         let gates = Gates::new(settings.limits);
-        let transport = Transport::new(settings.endpoints, gates, settings.timeout, agent)?;
+        let transport = Transport::new(settings.endpoints, gates, &settings.tls, settings.timeout, agent)?;
         Ok(Self {
             session: Session::new(transport, settings.credentials),
             caps: settings.caps,
+            mirrors: settings.mirrors,
             heads: Cache::new(100_000),
             manifests: Cache::builder()
                 .max_capacity(settings.caps.memo_bytes)
@@ -195,6 +160,55 @@ impl RegistryClient {
 
     /// A manifest or index, or none where the registry says it has none. Asked once for all who want it.
     pub async fn manifest(
+        &self,
+        asking: &Asking<'_>,
+        name: Name<'_>,
+    ) -> Result<Option<Arc<Manifest>>, Failure> {
+        in_turn!(self.places(asking), asking, |place| self.manifest_at(&place, name).await, Some(_))
+    }
+
+    /// The digest of a manifest by HEAD, which Docker Hub does not count as a pull. Asked once for all who want it.
+    pub async fn manifest_head(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<HeadAnswer, Failure> {
+        in_turn!(
+            self.places(asking),
+            asking,
+            |place| self.manifest_head_at(&place, name).await,
+            HeadAnswer::There(_)
+        )
+    }
+
+    /// A blob of at most `cap` bytes, checked against its digest; none where the registry has none.
+    pub async fn blob(
+        &self,
+        asking: &Asking<'_>,
+        digest: &Digest,
+        cap: usize,
+    ) -> Result<Option<Bytes>, Failure> {
+        in_turn!(self.places(asking), asking, |place| self.blob_at(&place, digest, cap).await, Some(_))
+    }
+
+    /// Every tag of a repository, all pages, in the registry's order; none where it knows no such repository. A
+    /// mirror lists only what it has copied, so it is asked only where the registry itself does not answer.
+    pub async fn tags(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
+        let places: Vec<_> = self.places(asking).into_iter().rev().collect();
+        in_turn!(places, asking, |place| self.tags_at(&place).await, Some(_))
+    }
+
+    /// The referrers of a digest, all pages. A mirror that has none may not have copied them: that settles nothing.
+    pub async fn referrers(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Referrers, Failure> {
+        in_turn!(
+            self.places(asking),
+            asking,
+            |place| self.referrers_at(&place, digest).await,
+            Referrers::Listed(listed) if !listed.is_empty()
+        )
+    }
+
+    fn places(&self, asking: &Asking<'_>) -> Vec<Place> {
+        self.mirrors.places(asking.registry, asking.repository)
+    }
+
+    async fn manifest_at(
         &self,
         asking: &Asking<'_>,
         name: Name<'_>,
@@ -252,8 +266,7 @@ impl RegistryClient {
         Ok(Some(Arc::new(manifest)))
     }
 
-    /// The digest of a manifest by HEAD, which Docker Hub does not count as a pull. Asked once for all who want it.
-    pub async fn manifest_head(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<HeadAnswer, Failure> {
+    async fn manifest_head_at(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<HeadAnswer, Failure> {
         let key = manifest_key(asking, &name.to_string());
         if let Some(known) = self.manifests.get(&key).await {
             let head = |manifest: Arc<Manifest>| ManifestHead {
@@ -289,8 +302,7 @@ impl RegistryClient {
         Ok(digest.map_or(HeadAnswer::Untold, |digest| HeadAnswer::There(ManifestHead { digest, media_type })))
     }
 
-    /// A blob of at most `cap` bytes, checked against its digest; none where the registry has none.
-    pub async fn blob(
+    async fn blob_at(
         &self,
         asking: &Asking<'_>,
         digest: &Digest,
@@ -314,8 +326,7 @@ impl RegistryClient {
         answered
     }
 
-    /// Every tag of a repository, all pages, in the registry's order; none where it knows no such repository.
-    pub async fn tags(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
+    async fn tags_at(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
         #[derive(Deserialize)]
         struct Page {
             tags: Option<Vec<String>>,
@@ -363,8 +374,7 @@ impl RegistryClient {
         answered
     }
 
-    /// The referrers of a digest, all pages.
-    pub async fn referrers(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Referrers, Failure> {
+    async fn referrers_at(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Referrers, Failure> {
         let url = self.url(asking, &format!("referrers/{digest}"))?;
         let place = self.session.transport.place(&Method::GET, &url);
         let answered = async {

@@ -4,13 +4,17 @@
 //! | file | job |
 //! | --- | --- |
 //! | [`endpoint`] | from a registry's name to where it is asked, and when plain HTTP is allowed |
+//! | [`mirror`] | which mirrors are asked first, or instead |
+//! | [`tls`] | further authorities, and client certificates |
 //! | [`gate`] | admission to one host: rate, concurrency, cool-down, giving up |
 //! | [`transport`] | one exchange with one host: gate, time limit, byte cap, retries; redirects |
 //! | [`challenge`], [`auth`] | what a host wants to see, and the tokens got for it |
 //! | `session` | asks each host with what it wants to see |
 //! | [`content`] | manifests and indexes, parsed and checked against their digest |
+//! | [`asking`] | who asks for what, and the forms of answers |
 //! | [`client`] | the questions: manifest, digest, blob, tags, referrers |
 
+pub mod asking;
 pub mod auth;
 pub mod challenge;
 pub mod client;
@@ -18,11 +22,16 @@ mod clock;
 pub mod content;
 pub mod endpoint;
 pub mod gate;
+pub mod mirror;
 mod paging;
 mod session;
+pub mod tls;
 pub mod transport;
 
-pub use client::{Asking, Caps, ClientSettings, HeadAnswer, ManifestHead, Name, Referrers, RegistryClient};
+pub use asking::{Asking, HeadAnswer, ManifestHead, Name, Referrers};
+pub use client::{Caps, ClientSettings, RegistryClient};
 pub use content::{Content, Manifest};
 pub use endpoint::Endpoints;
 pub use gate::{GateLimits, GateView};
+pub use mirror::Mirrors;
+pub use tls::Tls;

@@ -17,9 +17,9 @@ use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Registry, Repository};
 use url::Url;
 
+use super::asking::Asking;
 use super::auth::{HostAuth, SCOUT_PATIENCE, Scheme, TokenKey, Tokens, shown};
 use super::challenge::{Challenge, challenge};
-use super::client::Asking;
 use super::transport::{Answer, Question, Transport};
 use crate::credentials::{Credential, CredentialBook};
 

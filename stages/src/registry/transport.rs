@@ -15,6 +15,7 @@ use url::Url;
 
 use super::endpoint::{Endpoints, authority};
 use super::gate::{Ended, Gate, Gates};
+use super::tls::{ClientCertificate, Tls};
 
 /// Attempts at one exchange before it fails, the first included.
 const ATTEMPTS: u32 = 4;
@@ -107,6 +108,8 @@ enum Miss {
 #[derive(Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
+    /// The same with a client certificate, for the hosts that it is for.
+    certified: Option<(ClientCertificate, reqwest::Client)>,
     pub(super) endpoints: Endpoints,
     pub(super) gates: Gates,
     timeout: Duration,
@@ -116,21 +119,40 @@ impl Transport {
     pub(super) fn new(
         endpoints: Endpoints,
         gates: Gates,
+        tls: &Tls,
         timeout: Duration,
         agent: &str,
     ) -> Result<Self, Failure> {
         // An error only says that a provider is there already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder()
-            .user_agent(agent)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .pool_idle_timeout(Duration::from_mins(1))
-            .build()
-            .map_err(|error| {
+        let build = |identity: Option<reqwest::Identity>| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(agent)
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(timeout.min(Duration::from_secs(10)))
+                .pool_idle_timeout(Duration::from_mins(1));
+            if !tls.authorities.is_empty() {
+                builder = builder.tls_certs_merge(tls.authorities.clone());
+            }
+            if let Some(identity) = identity {
+                builder = builder.identity(identity);
+            }
+            builder.build().map_err(|error| {
                 Failure::new(FailureKind::Connection, format!("no HTTP client: {}", chain(&error)))
-            })?;
-        Ok(Self { http, endpoints, gates, timeout })
+            })
+        };
+        let certified = match &tls.client {
+            Some(client) => Some((client.clone(), build(Some(client.identity.clone()))?)),
+            None => None,
+        };
+        Ok(Self { http: build(None)?, certified, endpoints, gates, timeout })
+    }
+
+    fn http(&self, url: &Url) -> &reqwest::Client {
+        match &self.certified {
+            Some((client, http)) if client.is_for(url) => http,
+            _ => &self.http,
+        }
     }
 
     /// Names a place to ask, as evidence and errors do. The query is left out: it may hold what a storage
@@ -278,8 +300,10 @@ impl Transport {
     }
 
     async fn send(&self, question: &Question) -> Result<Answer, Miss> {
-        let mut request =
-            self.http.request(question.method.clone(), question.url.clone()).header(ACCEPT, question.accept);
+        let mut request = self
+            .http(&question.url)
+            .request(question.method.clone(), question.url.clone())
+            .header(ACCEPT, question.accept);
         if let Some(authorization) = &question.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }

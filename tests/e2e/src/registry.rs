@@ -40,15 +40,25 @@ impl RealRegistry {
     ///
     /// Where it does not come up.
     pub async fn with(kind: Kind, extra: &str) -> Self {
+        Self::with_http(kind, "", extra).await
+    }
+
+    /// Starts a registry; `http` is added to the `http` section of a distribution registry's configuration.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not come up.
+    pub async fn with_http(kind: Kind, http: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let port = free_port();
         let command = match kind {
             Kind::Distribution => {
                 let config = folder.path().join("config.yml");
                 let data = folder.path().join("data");
+                let separator = if http.is_empty() { "" } else { ", " };
                 let text = format!(
                     "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \
-                     delete: {{enabled: true}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n{extra}",
+                     delete: {{enabled: true}}\nhttp: {{addr: '127.0.0.1:{port}'{separator}{http}}}\n{extra}",
                     data.display()
                 );
                 std::fs::write(&config, text).expect("the temporary folder is writable");
