@@ -61,6 +61,13 @@ impl Default for GateLimits {
     }
 }
 
+/// A host that throttles without saying for how long is left alone for this long the first time.
+const FIRST_COOL_DOWN: Duration = Duration::from_secs(1);
+/// And for this long at the most.
+const LONGEST_COOL_DOWN: Duration = Duration::from_secs(30);
+/// A host that throttles is left alone for at least this long, so that `Retry-After: 0` makes no storm.
+const SHORTEST_COOL_DOWN: Duration = Duration::from_millis(500);
+
 /// One host's gate at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateView {
@@ -103,6 +110,7 @@ struct State {
     cool_until: Option<Instant>,
     throttled_since: Option<Instant>,
     asked_wait: Duration,
+    throttles: u32,
     unanswered: u32,
     failed: u32,
     down: Option<Down>,
@@ -119,8 +127,8 @@ struct Down {
 pub(super) enum Ended<'a> {
     /// The host answered and is well.
     Answered { bytes: usize },
-    /// The host asked us to slow down for this long.
-    Throttled { wait: Duration },
+    /// The host asked us to slow down: for this long, where it said so.
+    Throttled { wait: Option<Duration> },
     /// A request failed for good, all its attempts used up: by the host's own failures, or without an answer.
     GivenUp { server_failed: bool, why: &'a str },
 }
@@ -213,6 +221,14 @@ impl Gate {
                 self.counts.throttled.fetch_add(1, Ordering::Relaxed);
                 state.unanswered = 0;
                 state.throttled_since.get_or_insert(now);
+                // Those who were in flight together are throttled together: that counts once.
+                if state.cool_until.is_none_or(|until| until <= now) {
+                    state.throttles += 1;
+                }
+                // Who does not say for how long is left alone for longer each time.
+                let doublings = state.throttles.saturating_sub(1).min(10);
+                let guess = FIRST_COOL_DOWN.saturating_mul(1 << doublings).min(LONGEST_COOL_DOWN);
+                let wait = wait.map_or(guess, |asked| asked.max(SHORTEST_COOL_DOWN));
                 state.asked_wait = wait;
                 // The server's word is capped only against overflow: whether we wait so long is asked at entry.
                 let until = now + wait.min(Duration::from_hours(24));
@@ -364,7 +380,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_throttled_host_is_left_alone_until_its_time_is_over() {
         let gate = gate(|_| {});
-        gate.note(Ended::Throttled { wait: Duration::from_secs(7) });
+        gate.note(Ended::Throttled { wait: Some(Duration::from_secs(7)) });
         let began = Instant::now();
         drop(gate.enter().await.unwrap());
         assert!(began.elapsed() >= Duration::from_secs(7));
@@ -373,7 +389,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_that_wants_more_patience_than_we_have_is_answered_at_once() {
         let gate = gate(|limits| limits.patience = Duration::from_mins(1));
-        gate.note(Ended::Throttled { wait: Duration::from_hours(1) });
+        gate.note(Ended::Throttled { wait: Some(Duration::from_hours(1)) });
         let began = Instant::now();
         let failure = gate.enter().await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::RateLimited);
@@ -387,12 +403,27 @@ mod tests {
         let began = Instant::now();
         let failure = loop {
             match gate.enter().await {
-                Ok(_place) => gate.note(Ended::Throttled { wait: Duration::from_secs(3) }),
+                Ok(_place) => gate.note(Ended::Throttled { wait: Some(Duration::from_secs(3)) }),
                 Err(failure) => break failure,
             }
         };
         assert_eq!(failure.kind, FailureKind::RateLimited);
         assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_does_not_say_for_how_long_is_left_alone_for_longer_each_time() {
+        let gate = gate(|limits| limits.patience = Duration::from_mins(10));
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            drop(gate.enter().await.unwrap());
+            gate.note(Ended::Throttled { wait: None });
+            gate.note(Ended::Throttled { wait: None });
+            let before = Instant::now();
+            drop(gate.enter().await.unwrap());
+            waits.push(before.elapsed().as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,10 +25,6 @@ const ATTEMPTS_AT_A_TIMEOUT: u32 = 2;
 const DEFERRALS: u32 = 100;
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
-/// A host that throttles without saying for how long is left alone for this long.
-const DEFAULT_COOL_DOWN: Duration = Duration::from_secs(1);
-/// And for at least this long whatever it says, so that `Retry-After: 0` makes no storm.
-const SHORTEST_COOL_DOWN: Duration = Duration::from_millis(500);
 const REDIRECTS: usize = 5;
 /// Bytes of an error answer that are read for its message.
 const ERROR_BYTES: usize = 64 * 1024;
@@ -272,15 +268,14 @@ impl Transport {
                 tracing::Span::current().record("status", answer.status.as_u16());
                 let status = answer.status;
                 let asked_to_wait = retry_after(&answer.headers);
-                match asked_to_wait {
-                    Some(wait) if matches!(status.as_u16(), 429 | 503) => {
-                        gate.note(Ended::Throttled { wait: wait.max(SHORTEST_COOL_DOWN) });
-                    }
-                    None if status == StatusCode::TOO_MANY_REQUESTS => {
-                        gate.note(Ended::Throttled { wait: DEFAULT_COOL_DOWN });
-                    }
-                    _ if status.is_server_error() => gate.note_failed(),
-                    _ => gate.note(Ended::Answered { bytes: answer.body.len() }),
+                let is_throttled = status == StatusCode::TOO_MANY_REQUESTS
+                    || (status == StatusCode::SERVICE_UNAVAILABLE && asked_to_wait.is_some());
+                if is_throttled {
+                    gate.note(Ended::Throttled { wait: asked_to_wait });
+                } else if status.is_server_error() {
+                    gate.note_failed();
+                } else {
+                    gate.note(Ended::Answered { bytes: answer.body.len() });
                 }
             }
             Err(Miss::TooLarge) => gate.note(Ended::Answered { bytes: question.cap }),

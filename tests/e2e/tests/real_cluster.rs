@@ -304,6 +304,7 @@ async fn in_one_namespace_only(cluster: &Cluster, folder: &Path, expected: &Rows
     assert_eq!(status, 3, "{err}");
     assert_eq!(rows(&report), own);
     let run = report.run.unwrap();
+    assert_eq!(run.forbidden_namespaces, ["ns4"]);
     let forbidden = run.problems.iter().find(|problem| problem.rows_missing).unwrap();
     assert_eq!((forbidden.namespace.as_deref(), forbidden.reason), (Some("ns4"), ProblemReason::Forbidden));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use provenance_engine::{FailureKind, Outcome};
 
-use super::discovery::Discovery;
+use super::discovery::{Discovery, ProblemReason};
 use super::types::{
     ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, OutcomeWord, Reason, ReferenceRecord,
     RegistryUse, Report, Run, StageRecord, Stages, Summary, WorkloadRecord,
@@ -70,6 +70,12 @@ fn run(rows: &RowBook, subjects: usize, summary: &Summary, closing: &Closing) ->
     }
     partial_reasons.extend(problems.iter().filter(|problem| problem.rows_missing).map(|p| p.message.clone()));
 
+    let forbidden =
+        problems.iter().filter(|problem| problem.rows_missing && problem.reason == ProblemReason::Forbidden);
+    let forbidden_namespaces: BTreeSet<_> =
+        forbidden.filter_map(|problem| problem.namespace.clone()).collect();
+    let forbidden_namespaces = forbidden_namespaces.into_iter().collect();
+
     let mut registries = closing.registries.clone();
     registries.sort_by(|a, b| a.host.cmp(&b.host));
     Run {
@@ -80,6 +86,7 @@ fn run(rows: &RowBook, subjects: usize, summary: &Summary, closing: &Closing) ->
         sightings: rows.sightings(),
         subjects,
         registries,
+        forbidden_namespaces,
         problems,
     }
 }

@@ -347,6 +347,9 @@ pub struct Run {
     pub subjects: usize,
     /// Requests by registry host, sorted.
     pub registries: Vec<RegistryUse>,
+    /// Namespaces whose rows are missing because the account may not read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbidden_namespaces: Vec<String>,
     /// What discovery could not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<DiscoveryProblem>,
