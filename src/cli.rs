@@ -19,7 +19,7 @@ use crate::run::{About, Order, run};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};
 use crate::topology::{self, Sink, Source};
-use crate::{VERSION, demo, given, telemetry};
+use crate::{VERSION, demo, explain, given, telemetry};
 
 /// The report is written, and whole.
 const WHOLE: u8 = 0;
@@ -107,6 +107,11 @@ pub fn command() -> Command {
                 )
                 .arg(format_argument().default_value("table").help("How the report is printed on stdout")),
         )
+        .subcommand(
+            with_options(On::Scan, Command::new("explain"))
+                .about("Tells the story of one image: what was asked, what came back, what follows")
+                .arg(Arg::new("images").value_name("IMAGE").num_args(1..).required(true).help("Image names")),
+        )
         .subcommand(Command::new("graph").about("Prints the pipeline as a Mermaid diagram"))
         .subcommand(
             Command::new("completions").about("Prints shell completions").arg(
@@ -159,6 +164,7 @@ pub fn main() -> ExitCode {
     let status = match matches.subcommand() {
         Some(("collect", matches)) => with_runtime(collect(matches)),
         Some(("scan", matches)) => with_runtime(scan(matches)),
+        Some(("explain", matches)) => with_runtime(explain(matches)),
         Some(("demo", matches)) => with_runtime(show_demo(matches)),
         Some(("graph", matches)) => graph(matches),
         Some(("completions", matches)) => completions(matches),
@@ -212,16 +218,27 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
 }
 
 async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
+    let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().cloned().collect();
+    let report = examine_given(matches, &files).await?;
+    print_as_asked(&report, matches)?;
+    Ok(status_of(&report))
+}
+
+async fn explain(matches: &ArgMatches) -> Result<u8, Refusal> {
+    let report = examine_given(matches, &[]).await?;
+    print_text(&explain::story(&report))?;
+    Ok(status_of(&report))
+}
+
+/// Examines the images that were named, and those in these files.
+async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<Report, Refusal> {
     let config = Config::read(On::Scan, matches)?;
     telemetry::start(&config.logs);
     let images: Vec<_> = matches.get_many::<String>("images").into_iter().flatten().cloned().collect();
-    let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().cloned().collect();
-    let sightings = given::sightings(&images, &files)?;
+    let sightings = given::sightings(&images, files)?;
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    let report = examine(Source::Given(sightings), &config, About::default(), &order).await?;
-    print_as_asked(&report, matches)?;
-    Ok(status_of(&report))
+    examine(Source::Given(sightings), &config, About::default(), &order).await
 }
 
 async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod given;
 pub mod options;
 pub mod progress;

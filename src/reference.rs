@@ -52,7 +52,7 @@ pub fn configuration() -> String {
 fn row(option: &Opt) -> String {
     let default =
         if option.default.is_empty() { "(none)".to_owned() } else { format!("`{}`", option.default) };
-    let commands = [(On::Collect, "collect"), (On::Scan, "scan"), (On::Demo, "demo")];
+    let commands = [(On::Collect, "collect"), (On::Scan, "scan, explain"), (On::Demo, "demo")];
     let commands: Vec<_> =
         commands.iter().filter(|(on, _)| option.on.contains(on)).map(|(_, name)| *name).collect();
     format!(

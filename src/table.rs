@@ -231,6 +231,6 @@ fn short(digest: Option<&str>) -> String {
 }
 
 /// Text from outside, without what a terminal would obey.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -329,9 +329,36 @@ async fn scan_takes_names_files_folders_and_stdin_and_prints_every_format() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_tells_what_was_asked_what_came_back_and_what_follows() {
+    let bench = bench().await;
+    let host = bench.registry.host();
+    let tell = |image: &str| {
+        let mut command = binary();
+        command.args(["explain", image]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let (status, out, err) = told(&output(tell(&format!("{host}/app00:1"))).await);
+    assert_eq!(status, 0, "{err}");
+    let digest = BuiltImage::single("app00").digest();
+    for says in [
+        format!("is {host}/app00, tag 1"),
+        format!("asked   GET http://{host}/v2/app00/manifests/1"),
+        format!("answer  200 application/vnd.oci.image.manifest.v1+json {digest}"),
+        format!("so      the image is {digest}"),
+        format!("crane digest {host}/app00:1"),
+    ] {
+        assert!(out.contains(&says), "{says}: {out}");
+    }
+    let (_, out, _) = told(&output(tell(&format!("{host}/app00:2"))).await);
+    assert!(out.contains("answer  404, the registry has none") && out.contains("has no such image"), "{out}");
+    let (_, out, _) = told(&output(tell("Not A Name")).await);
+    assert!(out.contains("it could not be found out: \"Not A Name\" is not an image reference"), "{out}");
+}
+
 #[test]
 fn help_version_graph_and_completions_are_there() {
-    for command in ["collect", "scan", "demo", "graph", "completions"] {
+    for command in ["collect", "scan", "explain", "demo", "graph", "completions"] {
         let (status, out, _) = told(&run(&[command, "--help"]));
         assert_eq!(status, 0);
         assert!(out.contains("Usage: provenance-collector"), "{out}");
