@@ -183,6 +183,31 @@ async fn sigterm_in_the_middle_leaves_a_partial_report_and_exit_status_3() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sigterm_while_pods_are_still_listed_reports_those_that_were_seen() {
+    let bench = bench().await;
+    bench.api.fault(Fault::on("continue=", Effect::Hang));
+    let mut command = bench.collect();
+    command.args(["--page-size", "8"]);
+    let child = command.spawn().unwrap();
+    let began = Instant::now();
+    while bench.registry.log().len() < 8 {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "the first page is not examined while the second hangs"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    signal(&child, "TERM");
+    let (status, _, err) = told(&wait(child).await);
+    assert_eq!(status, 3, "{err}");
+    let report = bench.latest();
+    assert_eq!((report.images.len(), report.summary.not_reached_images), (8, Some(0)));
+    let run = report.run.unwrap();
+    assert!(run.partial_reasons[1].contains("was cut short after 8 pods"), "{:?}", run.partial_reasons);
+    assert!(run.problems[0].rows_missing, "{:?}", run.problems);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_sigterm_ends_the_process_at_once() {
     let bench = bench().await;
     bench.registry.fault(Fault::on("/manifests/", Effect::Hang));
