@@ -35,11 +35,6 @@ impl Order {
         }
         self.stop.order();
     }
-
-    /// Whether the order was given.
-    pub fn is_given(&self) -> bool {
-        self.stop.is_ordered()
-    }
 }
 
 /// What can be watched of a run while it goes on.

@@ -126,11 +126,6 @@ impl Registry {
         self.server.shared.faults.add(fault);
     }
 
-    /// Takes all faults back.
-    pub fn heal(&self) {
-        self.server.shared.faults.clear();
-    }
-
     /// Answers every request this much later.
     pub fn set_latency(&self, latency: Duration) {
         self.server.set_latency(latency);

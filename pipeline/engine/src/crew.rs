@@ -52,17 +52,4 @@ impl Crew {
         }
         fallen
     }
-
-    /// The names of the tasks that have not ended.
-    pub fn at_work(&mut self) -> Vec<&'static str> {
-        let mut names = Vec::new();
-        while let Some(joined) = self.tasks.try_join_next_with_id() {
-            if let Ok((id, ())) = joined {
-                self.names.remove(&id);
-            }
-        }
-        names.extend(self.names.values());
-        names.sort_unstable();
-        names
-    }
 }

@@ -183,6 +183,7 @@ impl Scan {
         match self.namespace_names().await {
             Ok(names) => self.each(names, false).await,
             Err(ReadError::Forbidden(why)) => {
+                let own_namespace = home_of(own_namespace, &why);
                 self.problems.push(DiscoveryProblem {
                     rows_missing: true,
                     reason: ProblemReason::Forbidden,
@@ -405,6 +406,16 @@ impl Scan {
 #[derive(Debug, Deserialize)]
 struct Named {
     metadata: ObjectMeta,
+}
+
+/// The namespace an account is at home in: that of the kubeconfig's context, or where it names none that of the
+/// service account, which the API names when it refuses.
+fn home_of<'a>(of_context: &'a str, refusal: &'a str) -> &'a str {
+    let of_account = refusal.split("system:serviceaccount:").nth(1).and_then(|rest| rest.split(':').next());
+    match of_account {
+        Some(namespace) if of_context == "default" && !namespace.is_empty() => namespace,
+        _ => of_context,
+    }
 }
 
 /// A pod's number: its uid, or where it has none its place and name.

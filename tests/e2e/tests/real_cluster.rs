@@ -294,6 +294,11 @@ async fn in_one_namespace_only(cluster: &Cluster, folder: &Path, expected: &Rows
     let run = report.run.unwrap();
     assert!(run.partial && run.partial_reasons[0].contains("only its own namespace \"ns3\""), "{run:?}");
 
+    // A kubeconfig that names no namespace: the account's own is known from its refusals.
+    let (status, report, err) = collect(&cluster.kubeconfig(&token, "default"), &reports, &[]).await;
+    assert_eq!(status, 3, "{err}");
+    assert_eq!(rows(&report), own);
+
     // Asked for that namespace, the report is whole.
     let (status, report, err) = collect(&kubeconfig, &reports, &[("PROVENANCE_NAMESPACES", "ns3")]).await;
     assert_eq!(status, 0, "{err}");
