@@ -42,6 +42,13 @@ bench: ## Prints the figures of docs/benchmarks.md
 	$(CARGO) bench --locked --bench pods
 	$(CARGO) bench --locked --bench engine
 
+.PHONY: fuzz
+fuzz: ## Fuzzes what reads foreign bytes, a minute each (needs cargo-fuzz)
+	for target in $$(ls fuzz/seeds); do \
+		mkdir -p fuzz/corpus/$$target && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --release $$target \
+			fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=60 -max_len=4096 -timeout=10 || exit 1; \
+	done
+
 .PHONY: docker-build
 docker-build: ## Builds the image
 	docker build -t provenance-collector:dev .
