@@ -2,21 +2,28 @@
 //! counted, and the same report from the same world.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use provenance_collector::config::Tuning;
 use provenance_collector::run::{About, Order, run};
 use provenance_collector::topology::Source;
-use provenance_engine::{FailureKind, Knobs, LaneLimit};
+use provenance_engine::{
+    Crew, Failure, FailureKind, Knobs, LaneLimit, Ledger, Line, Outcome, Stage, Stop, collate,
+};
 use provenance_model::DriftState::{self, DigestGone, Drifted, NotAsked, Same, TagGone};
-use provenance_model::report::{ImageRecord, OutcomeWord, Report};
+use provenance_model::report::{Closing, ImageRecord, OutcomeWord, Report, build};
+use provenance_model::{DigestFinding, Dossier, RowBook, Sighting, Subject};
 use provenance_stages::discovery::{ClusterSource, Namespaces};
-use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, RegistryClient};
+use provenance_stages::registry::{Asking, ClientSettings, Endpoints, GateLimits, RegistryClient};
 use provenance_testbed::kube::pod;
 use provenance_testbed::{BuiltImage, Effect, Fault, Fleet, KubeApi, Registry};
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 fn tuning() -> Tuning {
     Tuning {
@@ -367,5 +374,111 @@ async fn the_demo_shows_every_finding() {
     insta::assert_snapshot!("demo_table", lines.join("\n"));
     for word in ["FAILED", "GONE", "TAG GONE", "DRIFTED", "same", "found"] {
         assert!(table.contains(word), "{word}: {table}");
+    }
+}
+
+/// A stage that asks for tags, as the update stage will: it fills the digest's slot, since no other is there yet.
+struct AskTags(Arc<RegistryClient>);
+
+impl Stage<Dossier> for AskTags {
+    type Found = DigestFinding;
+
+    fn name(&self) -> &'static str {
+        "digest"
+    }
+
+    fn slot<'a>(&self, dossier: &'a mut Dossier) -> &'a mut Outcome<DigestFinding> {
+        &mut dossier.digest
+    }
+
+    async fn examine(&self, dossier: &Dossier) -> Result<Outcome<DigestFinding>, Failure> {
+        let reference = dossier.subject.reference.as_ref().unwrap();
+        let asking = Asking {
+            stage: "digest",
+            registry: &reference.registry,
+            repository: &reference.repository,
+            scope: &dossier.subject.scope,
+            trail: &dossier.trail,
+        };
+        self.0.tags(&asking).await.map(|_| Outcome::Absent)
+    }
+}
+
+#[tokio::test]
+async fn tag_pages_without_end_fail_the_rows_of_their_registry_and_no_others() {
+    let world = world().await;
+    world.ill.fault(Fault::on("/tags/list", Effect::EndlessPages));
+    let client = Arc::new(RegistryClient::new(settings(Duration::from_secs(5)), "test").unwrap());
+    let stop = Stop::default();
+    let mut crew = Crew::new();
+    let line = Line::new(LaneLimit(16)).stage(AskTags(Arc::clone(&client)), tuning().digest);
+    let running = line.start(&mut crew, &stop);
+    let (tx, rx) = mpsc::channel(16);
+    let Source::Cluster(cluster) = source(&world.kube) else { unreachable!() };
+    let discovery = tokio::spawn(cluster.discover(tx, stop));
+    let mut rows = RowBook::default();
+    let began = Instant::now();
+    let ledger = collate(rx, running, |sighting: Sighting, ledger: &mut Ledger<Subject, Dossier>| {
+        let (ticket, new) = ledger.admit(Subject::of(&sighting), |subject| Dossier::new(subject.clone()));
+        rows.enter(sighting, ticket);
+        new.map(|dossier| (ticket, dossier))
+    })
+    .await;
+    assert_eq!(crew.join().await, vec![]);
+    let closing = Closing {
+        started_at: jiff::Timestamp::UNIX_EPOCH,
+        ended_at: jiff::Timestamp::UNIX_EPOCH,
+        version: "test".into(),
+        cluster_name: None,
+        discovery: discovery.await.unwrap().unwrap(),
+        cut_short: None,
+        registries: client.tallies(),
+    };
+    let report = build(&rows, &ledger.close(), closing);
+    assert_eq!(report.images.len(), 24);
+    for row in &report.images {
+        let (outcome, kind, message) = outcome(row);
+        if row.image.contains("/well") {
+            assert_eq!(outcome, OutcomeWord::Absent, "{}", row.image);
+        } else {
+            assert_eq!((outcome, kind), (OutcomeWord::Failed, Some(FailureKind::TooLarge)), "{message}");
+            assert!(
+                message.contains(&world.ill.host()) && message.contains("does not end after"),
+                "{message}"
+            );
+        }
+    }
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+}
+
+/// Notes every span as its path from the root.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<BTreeSet<String>>>);
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
+    fn on_new_span(
+        &self,
+        _: &tracing::span::Attributes<'_>,
+        id: &tracing::span::Id,
+        context: Context<'_, S>,
+    ) {
+        let scope = context.span_scope(id).into_iter().flat_map(Scope::from_root);
+        let path: Vec<_> = scope.filter(|span| OURS.contains(&span.name())).map(|span| span.name()).collect();
+        self.0.lock().unwrap().insert(path.join(" > "));
+    }
+}
+
+const OURS: [&str; 4] = ["run", "dossier", "stage", "request"];
+
+#[tokio::test]
+async fn every_request_is_in_the_span_of_its_stage_dossier_and_run() {
+    let spans = Spans::default();
+    let subscriber = tracing_subscriber::registry().with(spans.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let fleet = Fleet::uniform(3, 6, Duration::ZERO).await.unwrap();
+    examine(&fleet.kube, settings(Duration::from_secs(5))).await;
+    let seen = spans.0.lock().unwrap().clone();
+    for path in ["run", "run > dossier", "run > dossier > stage", "run > dossier > stage > request"] {
+        assert!(seen.contains(path), "{path}: {seen:?}");
     }
 }
