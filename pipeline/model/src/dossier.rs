@@ -6,6 +6,7 @@ use provenance_engine::{Item, Outcome};
 
 use crate::digest_finding::DigestFinding;
 use crate::evidence::Trail;
+use crate::findings::{ProvenanceFinding, SbomFinding, SignatureFinding};
 use crate::name::{ImageReference, InvalidReference};
 use crate::sighting::{CredentialScope, Running, Sighting};
 
@@ -38,6 +39,12 @@ pub struct Dossier {
     pub subject: Subject,
     /// What the digest stage has to say.
     pub digest: Outcome<DigestFinding>,
+    /// What the signature stage has to say.
+    pub signature: Outcome<SignatureFinding>,
+    /// What the provenance stage has to say.
+    pub provenance: Outcome<ProvenanceFinding>,
+    /// What the SBOM stage has to say.
+    pub sbom: Outcome<SbomFinding>,
     /// The places asked so far.
     pub trail: Trail,
 }
@@ -45,7 +52,14 @@ pub struct Dossier {
 impl Dossier {
     /// A dossier in which nothing was asked yet.
     pub fn new(subject: Subject) -> Self {
-        Self { subject, digest: Outcome::NotReached, trail: Trail::default() }
+        Self {
+            subject,
+            digest: Outcome::NotReached,
+            signature: Outcome::NotReached,
+            provenance: Outcome::NotReached,
+            sbom: Outcome::NotReached,
+            trail: Trail::default(),
+        }
     }
 }
 

@@ -7,14 +7,17 @@
 pub mod digest_finding;
 pub mod dossier;
 pub mod evidence;
+pub mod findings;
 pub mod name;
 pub mod report;
 pub mod rows;
 pub mod sighting;
+pub mod trust;
 
 pub use digest_finding::{DigestFinding, DriftState};
 pub use dossier::{Dossier, Subject};
 pub use evidence::{Asked, Trail};
+pub use findings::{PolicyRecord, ProvenanceFinding, SbomFinding, SignatureFinding};
 pub use name::{Digest, Image, ImageReference, InvalidReference, Platform, Registry, Repository, Tag};
 pub use rows::RowBook;
 pub use sighting::{ContainerKind, CredentialScope, Running, Sighting, Workload};

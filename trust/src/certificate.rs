@@ -1,0 +1,115 @@
+//! Verification of what was signed with a certificate (keyless), against one trusted root: chain, certificate
+//! timestamp, log entry, signature and subject, all of them, before an identity is named.
+
+use provenance_model::Digest;
+use provenance_model::trust::{Refusal, RefusalKind, Signer};
+use sigstore_verify::VerificationPolicy;
+use sigstore_verify::crypto::CertificateInfo;
+use sigstore_verify::types::bundle::TimestampVerificationData;
+use sigstore_verify::types::{Artifact, Bundle};
+
+use crate::evidence::{Payload, Signed};
+use crate::refusals::{self, refuse};
+use crate::roots::{Root, Without};
+use crate::{simple_signing, subject};
+
+/// Verifies against whichever root knows the signature. Where none accepts it, the root that came furthest
+/// tells why.
+pub(crate) fn by_certificate(
+    signed: &Signed,
+    target: &Digest,
+    roots: &[&Root],
+    without: Without,
+) -> Result<Signer, Refusal> {
+    let mut reason: Option<Refusal> = None;
+    for root in roots {
+        match against(signed, target, root, without.or(root.without)) {
+            Ok(signer) => return Ok(signer),
+            Err(refusal) => {
+                let further = reason
+                    .as_ref()
+                    .is_none_or(|reason| refusals::how_far(refusal.kind) > refusals::how_far(reason.kind));
+                if further {
+                    reason = Some(refusal);
+                }
+            }
+        }
+    }
+    Err(reason.unwrap_or_else(|| Refusal::new(RefusalKind::NothingGiven, "no trusted root is given")))
+}
+
+fn against(signed: &Signed, target: &Digest, root: &Root, without: Without) -> Result<Signer, Refusal> {
+    if let Some(entry) = &signed.entry {
+        return entry.by_certificate(signed, target, root, without);
+    }
+    let Some(bundle) = &signed.bundle else {
+        return refuse(RefusalKind::Unsupported, "the log entry is of a kind that is not understood");
+    };
+    match verify(signed, bundle, target, root, without) {
+        // A policy that does without a log does not mind an entry of one that it does not know, as long as
+        // something else says when it was signed.
+        Err(refusal) if refusal.kind == RefusalKind::Log && without.log && is_stamped(bundle) => {
+            let mut stripped = bundle.clone();
+            stripped.verification_material.tlog_entries.clear();
+            verify(signed, &stripped, target, root, without)
+        }
+        answer => answer,
+    }
+}
+
+fn is_stamped(bundle: &Bundle) -> bool {
+    bundle.verification_material.timestamp_verification_data != TimestampVerificationData::default()
+}
+
+fn verify(
+    signed: &Signed,
+    bundle: &Bundle,
+    target: &Digest,
+    root: &Root,
+    without: Without,
+) -> Result<Signer, Refusal> {
+    let mut policy = VerificationPolicy::any_identity();
+    if without.log {
+        policy = policy.skip_tlog_unsafe();
+    }
+    if without.certificate_timestamp {
+        policy = policy.skip_sct();
+    }
+    let verified = match &signed.payload {
+        Payload::SimpleSigning(payload) => {
+            let artifact = Artifact::from_blob(payload);
+            root.verifier.verify(artifact, bundle, &policy)
+        }
+        Payload::Dsse { .. } | Payload::Manifest => {
+            root.verifier.verify(Artifact::from_digest(subject::artifact(target)?), bundle, &policy)
+        }
+    };
+    let verified = verified.map_err(|error| refusals::of(&error))?;
+    if let Payload::SimpleSigning(payload) = &signed.payload {
+        simple_signing::names(payload, target)?;
+    }
+    let has_entries = !bundle.verification_material.tlog_entries.is_empty();
+    let mut signer = verified.certificate().map(signer).unwrap_or_default();
+    signer.signed_at = verified.verified_timestamps().iter().min().copied();
+    signer.log_checked = verified.tlog_verified() && has_entries;
+    signer.certificate_timestamp_checked = verified.sct_verified();
+    Ok(signer)
+}
+
+/// What a verified certificate says of the signer.
+pub(crate) fn signer(certificate: &CertificateInfo) -> Signer {
+    let claims = &certificate.ci_claims;
+    let older = &claims.deprecated_github;
+    let repository = claims.source_repository_uri.clone().or_else(|| {
+        older.workflow_repository.as_ref().map(|repository| format!("https://github.com/{repository}"))
+    });
+    Signer {
+        identity: certificate.identity.as_ref().map(ToString::to_string),
+        issuer: certificate.issuer.clone(),
+        source_repository: repository,
+        source_commit: claims.source_repository_digest.clone().or_else(|| older.workflow_sha.clone()),
+        source_ref: claims.source_repository_ref.clone().or_else(|| older.workflow_ref.clone()),
+        run: claims.run_invocation_uri.clone(),
+        ..Signer::default()
+    }
+}

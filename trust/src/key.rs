@@ -1,0 +1,248 @@
+//! Managed keys: EC P-256 and P-384, RSA, Ed25519, as `SubjectPublicKeyInfo` in PEM or DER.
+
+use provenance_model::Digest;
+use provenance_model::trust::{Refusal, RefusalKind, Signer};
+use sha2::{Digest as _, Sha256};
+use sigstore_verify::crypto::{KeyAlgorithm, SigningScheme, verify_signature, verify_signature_prehashed};
+use sigstore_verify::types::bundle::{PublicKeyIdentifier, VerificationMaterialContent};
+use sigstore_verify::types::{Artifact, DerPublicKey, HashAlgorithm, SignatureBytes, pae};
+use sigstore_verify::{PublicKeyVerificationPolicy, VerificationResult};
+
+use crate::evidence::{Payload, Signed, pem_blocks};
+use crate::refusals::{self, refuse};
+use crate::roots::Root;
+use crate::{simple_signing, subject};
+
+/// A public key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// What it is called: its file, secret or URI.
+    pub name: String,
+    /// The hash it must be used with, where a policy says so.
+    pub hash: Option<Hash>,
+    der: DerPublicKey,
+    algorithm: KeyAlgorithm,
+}
+
+/// A hash algorithm that a policy may ask of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hash {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl PublicKey {
+    /// Every key of a PEM text.
+    pub fn all_from_pem(name: &str, pem: &str) -> Result<Vec<Self>, String> {
+        let keys: Vec<_> =
+            pem_blocks(pem).map(|block| Self::from_pem_block(name, block)).collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            return Err("there is no public key in PEM form in it (-----BEGIN PUBLIC KEY-----)".into());
+        }
+        Ok(keys)
+    }
+
+    fn from_pem_block(name: &str, block: &str) -> Result<Self, String> {
+        if block.contains("PRIVATE KEY") {
+            return Err("it holds a private key; give the public one (cosign public-key --key …)".into());
+        }
+        if block.starts_with("-----BEGIN RSA PUBLIC KEY") {
+            let fix = "openssl rsa -RSAPublicKey_in -pubout";
+            return Err(format!("it holds an RSA key in PKCS#1 form; convert it with: {fix}"));
+        }
+        let der = DerPublicKey::from_pem(block).map_err(|error| format!("it is no public key: {error}"))?;
+        Self::from_der(name, der.as_bytes())
+    }
+
+    /// A key from its `SubjectPublicKeyInfo`.
+    pub fn from_der(name: &str, der: &[u8]) -> Result<Self, String> {
+        let der = DerPublicKey::new(der.to_vec());
+        let algorithm = KeyAlgorithm::from_spki(&der).map_err(|error| format!("it cannot be used: {error}"))?;
+        Ok(Self { name: name.to_owned(), hash: None, der, algorithm })
+    }
+
+    /// The key, to be used with this hash only.
+    #[must_use]
+    pub fn with_hash(mut self, hash: Option<Hash>) -> Self {
+        self.hash = hash;
+        self
+    }
+
+    /// SHA-256 of the `SubjectPublicKeyInfo`, in hex.
+    pub fn fingerprint(&self) -> String {
+        hex::encode(Sha256::digest(self.der.as_bytes()))
+    }
+
+    pub(crate) fn der(&self) -> &DerPublicKey {
+        &self.der
+    }
+
+    /// The ways in which a key of this kind signs. Tools differ: cosign 2 hashes with SHA-256 whatever the
+    /// curve, cosign 3 goes by the curve.
+    fn schemes(&self) -> Vec<SigningScheme> {
+        use SigningScheme as S;
+        let schemes: &[S] = match self.algorithm {
+            KeyAlgorithm::EcdsaP256 => &[S::EcdsaP256Sha256, S::EcdsaP256Sha384],
+            KeyAlgorithm::EcdsaP384 => &[S::EcdsaP384Sha384, S::EcdsaP384Sha256],
+            KeyAlgorithm::Ed25519 => &[S::Ed25519],
+            KeyAlgorithm::Rsa => &[
+                S::RsaPkcs1Sha256,
+                S::RsaPssSha256,
+                S::RsaPkcs1Sha384,
+                S::RsaPssSha384,
+                S::RsaPkcs1Sha512,
+                S::RsaPssSha512,
+            ],
+            _ => return vec![self.algorithm.default_signing_scheme()],
+        };
+        let wanted = self.hash.map(|hash| match hash {
+            Hash::Sha256 => HashAlgorithm::Sha2256,
+            Hash::Sha384 => HashAlgorithm::Sha2384,
+            Hash::Sha512 => HashAlgorithm::Sha2512,
+        });
+        let fits = |scheme: &&S| wanted.is_none() || scheme.hash_algorithm().is_none_or(|hash| Some(hash) == wanted);
+        schemes.iter().filter(fits).copied().collect()
+    }
+
+    /// Whether the key made this signature over these bytes.
+    pub(crate) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        let signature = SignatureBytes::from_bytes(signature);
+        self.schemes().into_iter().any(|scheme| verify_signature(&self.der, bytes, &signature, scheme).is_ok())
+    }
+
+    fn signed_digest(&self, target: &Digest, signature: &[u8]) -> bool {
+        let signature = SignatureBytes::from_bytes(signature);
+        let digest = hex::decode(target.hex()).expect("a digest is hex");
+        let fits = |scheme: &SigningScheme| {
+            scheme.hash_algorithm().is_some_and(|hash| hash.digest_size() == digest.len())
+        };
+        let mut schemes = self.schemes().into_iter().filter(fits);
+        schemes.any(|scheme| verify_signature_prehashed(&self.der, &digest, &signature, scheme).is_ok())
+    }
+}
+
+/// Verifies with one key. `log_required` asks for an entry in a log that one of the roots names; otherwise
+/// an entry of a known log must still hold, and one of an unknown log says nothing.
+pub(crate) fn by_key(
+    signed: &Signed,
+    target: &Digest,
+    key: &PublicKey,
+    roots: &[&Root],
+    log_required: bool,
+) -> Result<Signer, Refusal> {
+    let holds = match &signed.payload {
+        Payload::SimpleSigning(payload) => key.signed(payload, &signed.signature),
+        Payload::Dsse { payload_type, payload } => key.signed(&pae(payload_type, payload), &signed.signature),
+        Payload::Manifest => key.signed_digest(target, &signed.signature),
+    };
+    if !holds && signed.has_certificate() {
+        let why = format!("it was made with a certificate, not with the key {}", key.name);
+        return refuse(RefusalKind::Key, why);
+    }
+    if !holds {
+        let why = format!("it was not made with the key {}, or what it signs was changed", key.name);
+        return refuse(RefusalKind::Key, why);
+    }
+    match (&signed.payload, &signed.statement) {
+        (Payload::SimpleSigning(payload), _) => simple_signing::names(payload, target)?,
+        (Payload::Dsse { .. }, Some(statement)) if statement.is_about(target) => {}
+        (Payload::Dsse { .. }, Some(_)) => return Err(subject::other(target, "another image")),
+        (Payload::Dsse { payload_type, .. }, None) => {
+            let why = format!("the envelope holds {payload_type:?}, which names no image");
+            return refuse(RefusalKind::Unsupported, why);
+        }
+        // The digest itself was signed.
+        (Payload::Manifest, _) => {}
+    }
+    let mut signer = Signer {
+        key: Some(format!("{} (sha256:{})", key.name, key.fingerprint())),
+        ..Signer::default()
+    };
+    match logged(signed, target, key, roots) {
+        Ok(Some((is_logged, signed_at))) => (signer.log_checked, signer.signed_at) = (is_logged, signed_at),
+        Ok(None) => {}
+        Err(refusal) if log_required || tells_of_tampering(refusal.kind) => return Err(refusal),
+        Err(_) => {}
+    }
+    if log_required && !signer.log_checked {
+        return refuse(RefusalKind::Log, "there is no entry of a transparency log, and the policy wants one");
+    }
+    Ok(signer)
+}
+
+/// Whether evidence of a known log is wrong, as against evidence of which nothing is known.
+fn tells_of_tampering(kind: RefusalKind) -> bool {
+    matches!(
+        kind,
+        RefusalKind::EntryTimestamp
+            | RefusalKind::InclusionProof
+            | RefusalKind::Checkpoint
+            | RefusalKind::LogEntry
+    )
+}
+
+type LoggedAt = (bool, Option<jiff::Timestamp>);
+
+/// What logs and timestamp authorities say of the signature; none where it came without either.
+fn logged(
+    signed: &Signed,
+    target: &Digest,
+    key: &PublicKey,
+    roots: &[&Root],
+) -> Result<Option<LoggedAt>, Refusal> {
+    let mut reason: Option<Refusal> = None;
+    for root in roots {
+        let answer = match &signed.entry {
+            Some(entry) => entry.by_key(signed, key, root).map(|time| Some((true, Some(time)))),
+            None => in_bundle(signed, target, key, root),
+        };
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(refusal) => {
+                let further = reason
+                    .as_ref()
+                    .is_none_or(|reason| refusals::how_far(refusal.kind) > refusals::how_far(reason.kind));
+                if further {
+                    reason = Some(refusal);
+                }
+            }
+        }
+    }
+    reason.map_or(Ok(None), Err)
+}
+
+fn in_bundle(
+    signed: &Signed,
+    target: &Digest,
+    key: &PublicKey,
+    root: &Root,
+) -> Result<Option<LoggedAt>, Refusal> {
+    let Some(bundle) = &signed.bundle else { return Ok(None) };
+    let material = &bundle.verification_material;
+    let has_entries = !material.tlog_entries.is_empty();
+    if !has_entries && material.timestamp_verification_data.rfc3161_timestamps.is_empty() {
+        return Ok(None);
+    }
+    let mut bundle = bundle.clone();
+    bundle.verification_material.content =
+        VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(String::new()));
+    let mut policy = PublicKeyVerificationPolicy::new(key.der.clone());
+    if !has_entries {
+        policy = policy.skip_tlog_unsafe();
+    }
+    let verified: Result<VerificationResult, _> = match &signed.payload {
+        Payload::SimpleSigning(payload) => {
+            root.verifier.verify(Artifact::from_blob(payload), &bundle, &policy)
+        }
+        Payload::Dsse { .. } | Payload::Manifest => {
+            root.verifier.verify(Artifact::from_digest(subject::artifact(target)?), &bundle, &policy)
+        }
+    };
+    let verified = verified.map_err(|error| refusals::of(&error))?;
+    let signed_at = verified.verified_timestamps().iter().min().copied();
+    Ok(Some((has_entries && verified.tlog_verified(), signed_at)))
+}
