@@ -11,7 +11,7 @@ use std::sync::Arc;
 use provenance_engine::{Failure, FailureKind, Outcome, Stage};
 use provenance_model::{Digest, DigestFinding, Dossier, DriftState, ImageReference, Platform, Running};
 
-use crate::registry::content::Child;
+use crate::registry::content::{Child, usual_first};
 use crate::registry::{Asking, HeadAnswer, Manifest, ManifestHead, Name, RegistryClient};
 
 /// Platforms of one index that are looked into for an image id.
@@ -301,16 +301,4 @@ fn bare(state: DriftState) -> DigestFinding {
 
 fn gone(running: &Digest) -> DigestFinding {
     DigestFinding { digest: Some(running.clone()), ..bare(DriftState::DigestGone) }
-}
-
-/// The platforms most clusters run come first.
-fn usual_first(platform: Option<&Platform>) -> (u8, String) {
-    let name = platform.map(ToString::to_string).unwrap_or_default();
-    let rank = match name.as_str() {
-        "linux/amd64" => 0,
-        name if name.starts_with("linux/arm64") => 1,
-        name if name.starts_with("linux/") => 2,
-        _ => 3,
-    };
-    (rank, name)
 }

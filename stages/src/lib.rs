@@ -1,11 +1,22 @@
 //! Discovery and the stages: everything that asks clusters and registries.
 //!
 //! [`discovery`] makes sightings of pods, manifests and names. [`registry`] is the one way to a registry.
-//! Each stage is a file of its own.
+//! [`attached`] finds
+//! what is attached to an image, for all stages that want it. Each stage is a file of its own.
 
+pub mod attached;
 pub mod credentials;
 pub mod digest;
 pub mod discovery;
+pub mod provenance;
 pub mod registry;
+pub mod sbom;
+pub mod signature;
+pub mod verification;
 
+pub use attached::Attachments;
 pub use digest::DigestStage;
+pub use provenance::ProvenanceStage;
+pub use sbom::SbomStage;
+pub use signature::SignatureStage;
+pub use verification::{Trust, Verification};

@@ -3,10 +3,11 @@
 //! | file | job |
 //! | --- | --- |
 //! | [`evidence`] | a signature in any wire form, read into one |
-//! | [`statement`], [`slsa`] | what attestations say |
+//! | [`statement`], [`slsa`], [`sbom`] | what attestations and documents say |
 //! | [`roots`] | whom certificates, logs and timestamps are believed of |
 //! | `certificate`, [`key`] | verification of keyless signatures, and of managed keys |
 //! | `entry_v001`, `certificate_timestamp` | the small steps that the sigstore family's verifier leaves out |
+//! | [`notation`] | Notary Project signatures |
 //! | [`policy`] | which signatures are wanted of which images |
 //! | [`mod@judge`] | what all of these say of one signature |
 
@@ -16,9 +17,11 @@ mod entry_v001;
 pub mod evidence;
 pub mod judge;
 pub mod key;
+pub mod notation;
 pub mod policy;
 mod refusals;
 pub mod roots;
+pub mod sbom;
 mod simple_signing;
 pub mod slsa;
 pub mod statement;

@@ -38,6 +38,16 @@ impl<T> Outcome<T> {
         }
     }
 
+    /// The same outcome of a stage that finds something else. What was found is nothing to it.
+    pub fn without_finding<U>(self) -> Outcome<U> {
+        match self {
+            Self::Found(_) | Self::Absent => Outcome::Absent,
+            Self::Failed(failure) => Outcome::Failed(failure),
+            Self::Skipped(why) => Outcome::Skipped(why),
+            Self::NotReached => Outcome::NotReached,
+        }
+    }
+
     /// The outcome's word, as reports and metrics write it.
     pub fn word(&self) -> &'static str {
         match self {

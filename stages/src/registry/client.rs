@@ -101,6 +101,13 @@ struct ManifestKey {
     scope: CredentialScope,
 }
 
+/// The tags of a repository.
+#[derive(Debug)]
+struct TagList {
+    tags: Vec<String>,
+    is_all: bool,
+}
+
 /// Asks every place in turn until one has what is asked for. The last one's word counts: the others only ever
 /// add an answer.
 macro_rules! in_turn {
@@ -191,7 +198,23 @@ impl RegistryClient {
     /// mirror lists only what it has copied, so it is asked only where the registry itself does not answer.
     pub async fn tags(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
         let places: Vec<_> = self.places(asking).into_iter().rev().collect();
-        in_turn!(places, asking, |place| self.tags_at(&place).await, Some(_))
+        let answered = in_turn!(places, asking, |place| self.tags_at(&place, self.caps.pages).await, Some(_));
+        Ok(answered?.map(|list| list.tags))
+    }
+
+    /// Every tag of a repository, where one page holds them all; none where there are more, or no such repository.
+    pub async fn tags_in_one_page(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
+        let list = self.tags_at(asking, 1).await?;
+        Ok(list.filter(|list| list.is_all).map(|list| list.tags))
+    }
+
+    /// Whether this repository's list of tags is its own: a mirror, or a cache that pulls through, lists only what it
+    /// has copied.
+    pub fn lists_its_own_tags(&self, asking: &Asking<'_>) -> bool {
+        // ECR's pull-through caches look like any other repository of theirs.
+        let may_be_a_cache = asking.registry.as_str().contains(".dkr.ecr.");
+let itself = (asking.registry.clone(), asking.repository.clone());
+        !may_be_a_cache && self.places(asking) == [itself]
     }
 
     /// The referrers of a digest, all pages. A mirror that has none may not have copied them: that settles nothing.
@@ -326,7 +349,8 @@ impl RegistryClient {
         answered
     }
 
-    async fn tags_at(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
+    /// The tags of at most so many pages. More pages than the cap are a failure where all were wanted.
+    async fn tags_at(&self, asking: &Asking<'_>, most: usize) -> Result<Option<TagList>, Failure> {
         #[derive(Deserialize)]
         struct Page {
             tags: Option<Vec<String>>,
@@ -339,6 +363,9 @@ impl RegistryClient {
             let mut next = Some(url);
             let mut pages = 0;
             while let Some(url) = next {
+                if pages == most && most < self.caps.pages {
+                    return Ok(Some(TagList { tags, is_all: false }));
+                }
                 self.count_page(&mut pages, &place)?;
                 let answer = self
                     .session
@@ -364,11 +391,12 @@ impl RegistryClient {
                     tags.extend(page);
                 }
             }
-            Ok(Some(tags))
+            Ok(Some(TagList { tags, is_all: true }))
         }
         .await;
-        note(asking, &place, &answered, |tags| match tags {
-            Some(tags) => format!("200 {} tags", tags.len()),
+        note(asking, &place, &answered, |list| match list {
+            Some(list) if list.is_all => format!("200 {} tags", list.tags.len()),
+            Some(list) => format!("200 {} tags, and there are more", list.tags.len()),
             None => "404, the registry has none".into(),
         });
         answered

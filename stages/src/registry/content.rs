@@ -119,6 +119,18 @@ impl Manifest {
     }
 }
 
+/// The platforms most clusters run come first.
+pub(crate) fn usual_first(platform: Option<&Platform>) -> (u8, String) {
+    let name = platform.map(ToString::to_string).unwrap_or_default();
+    let rank = match name.as_str() {
+        "linux/amd64" => 0,
+        name if name.starts_with("linux/arm64") => 1,
+        name if name.starts_with("linux/") => 2,
+        _ => 3,
+    };
+    (rank, name)
+}
+
 /// The digest of these bytes, by the algorithm of `like` (SHA-256 without one).
 pub(super) fn digest_of(bytes: &[u8], like: Option<&Digest>) -> Digest {
     let (algorithm, sum) = match like.map(Digest::algorithm) {

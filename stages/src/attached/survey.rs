@@ -1,0 +1,177 @@
+//! Asks each place once, and keeps what it said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use moka::future::Cache;
+use oci_spec::image::Descriptor;
+use provenance_engine::Failure;
+use provenance_model::trust::Place;
+use provenance_model::{Asked, Digest, Tag, Trail};
+
+use super::{Kept, NOBODY, Whereabouts};
+use crate::registry::{Asking, Content, Manifest, Name, Referrers, RegistryClient};
+
+/// The annotation that says of what an attestation manifest in an index is
+/// ([BuildKit](https://docs.docker.com/build/metadata/attestations/attestation-storage/)).
+const REFERENCE: &str = "vnd.docker.reference.digest";
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+
+/// A manifest that is attached, as a place lists it.
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
+    /// The place.
+    pub(super) place: Place,
+    /// The manifest's digest.
+    pub(super) digest: Digest,
+    /// Its artifact type, as the place says; some places say another than the manifest.
+    pub(super) artifact_type: Option<String>,
+    /// Its annotations, as the place says.
+    pub(super) annotations: BTreeMap<String, String>,
+    /// The manifest, where it came with the answer.
+    pub(super) manifest: Option<Arc<Manifest>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PlaceKey {
+    whereabouts: Whereabouts,
+    digest: Digest,
+    place: Place,
+}
+
+/// cosign's tags and the referrers tags of a repository, where its list is complete, and how that is known.
+type KnownTags = Arc<(Option<BTreeSet<String>>, Vec<Asked>)>;
+
+/// Asks places.
+#[derive(Debug)]
+pub(super) struct Survey {
+    client: Arc<RegistryClient>,
+    places: Cache<PlaceKey, Arc<Kept<Vec<Listed>>>>,
+    lists: Cache<Whereabouts, KnownTags>,
+}
+
+impl Survey {
+    pub(super) fn new(client: Arc<RegistryClient>) -> Self {
+        Self { client, places: Cache::new(100_000), lists: Cache::new(100_000) }
+    }
+
+    /// What one place lists for a digest.
+    pub(super) async fn ask(
+        &self,
+        asking: &Asking<'_>,
+        digest: &Digest,
+        place: Place,
+    ) -> Result<Vec<Listed>, Failure> {
+        let whereabouts = Whereabouts::of(asking);
+        let key = PlaceKey { whereabouts: whereabouts.clone(), digest: digest.clone(), place };
+        let ask = async {
+            let trail = Trail::default();
+            let asking = whereabouts.asking(&trail);
+            let answer = match place {
+                Place::Referrers => Box::pin(self.referrers(&asking, &whereabouts, digest)).await,
+                _ => Box::pin(self.tagged(&asking, &whereabouts, digest, place)).await,
+            };
+            Arc::new(Kept { answer, asked: trail.of(NOBODY) })
+        };
+        self.places.get_with(key, ask).await.told_to(asking)
+    }
+
+    async fn referrers(
+        &self,
+        asking: &Asking<'_>,
+        whereabouts: &Whereabouts,
+        digest: &Digest,
+    ) -> Result<Vec<Listed>, Failure> {
+        match self.client.referrers(asking, digest).await? {
+            Referrers::Listed(descriptors) => {
+                let listed = descriptors.iter().filter_map(|one| listed(Place::Referrers, one));
+                Ok(listed.collect())
+            }
+            Referrers::NoApi => self.tagged(asking, whereabouts, digest, Place::ReferrersTag).await,
+        }
+    }
+
+    async fn tagged(
+        &self,
+        asking: &Asking<'_>,
+        whereabouts: &Whereabouts,
+        digest: &Digest,
+        place: Place,
+    ) -> Result<Vec<Listed>, Failure> {
+        let name = format!("{}-{}{}", digest.algorithm(), digest.hex(), suffix(place));
+        let known = self.known_tags(asking, whereabouts).await;
+        if known.is_some_and(|known| known.0.as_ref().is_some_and(|known| !known.contains(&name))) {
+            let told = format!("{}/{}: tag {name}", asking.registry, asking.repository);
+            asking.trail.note(asking.stage, told, "not in the repository's list of tags, which is complete");
+            return Ok(Vec::new());
+        }
+        let tag: Tag = name.parse().expect("a digest makes a tag");
+        let Some(manifest) = self.client.manifest(asking, Name::Tag(&tag)).await? else {
+            return Ok(Vec::new());
+        };
+        Ok(match &manifest.content {
+            // The referrers tag is an index of what the API would list.
+            Content::Index(index) => {
+                index.manifests().iter().filter_map(|one| listed(place, one)).collect()
+            }
+            Content::Image(_) => vec![Listed {
+                place,
+                digest: manifest.digest.clone(),
+                artifact_type: None,
+                annotations: BTreeMap::new(),
+                manifest: Some(manifest),
+            }],
+        })
+    }
+
+    /// The repository's own list of tags, where it fits one page and can be relied on to be whole.
+    async fn known_tags(&self, asking: &Asking<'_>, whereabouts: &Whereabouts) -> Option<KnownTags> {
+        if !self.client.lists_its_own_tags(asking) {
+            return None;
+        }
+        let ask = async {
+            let trail = Trail::default();
+            let listed = self.client.tags_in_one_page(&whereabouts.asking(&trail)).await;
+            let of_a_digest = |tag: &String| tag.starts_with("sha256-") || tag.starts_with("sha512-");
+            // A list that is not to be had answers nothing; the tags are then asked for one by one.
+            let known = listed.ok().flatten().map(|tags| tags.into_iter().filter(of_a_digest).collect());
+            Arc::new((known, trail.of(NOBODY)))
+        };
+        let kept = self.lists.get_with(whereabouts.clone(), ask).await;
+        for Asked { place, answer, .. } in &kept.1 {
+            asking.trail.note(asking.stage, place, answer);
+        }
+        Some(kept)
+    }
+}
+
+fn suffix(place: Place) -> &'static str {
+    match place {
+        Place::SignatureTag => ".sig",
+        Place::AttestationTag => ".att",
+        Place::SbomTag => ".sbom",
+        Place::Referrers | Place::ReferrersTag | Place::Index => "",
+    }
+}
+
+fn listed(place: Place, descriptor: &Descriptor) -> Option<Listed> {
+    Some(Listed {
+        place,
+        digest: descriptor.digest().to_string().parse().ok()?,
+        artifact_type: descriptor.artifact_type().as_ref().map(ToString::to_string),
+        annotations: descriptor.annotations().clone().unwrap_or_default().into_iter().collect(),
+        manifest: None,
+    })
+}
+
+/// The attestation manifests of an index that are of one of its platforms.
+pub(super) fn in_index(index: &Manifest, platform: &Digest) -> Vec<Listed> {
+    let Content::Index(content) = &index.content else { return Vec::new() };
+    let attests = |descriptor: &&Descriptor| {
+        descriptor.annotations().as_ref().is_some_and(|annotations| {
+            annotations.get(REFERENCE_TYPE).is_some_and(|kind| kind == "attestation-manifest")
+                && annotations.get(REFERENCE).is_some_and(|digest| digest == platform.as_str())
+        })
+    };
+    content.manifests().iter().filter(attests).filter_map(|one| listed(Place::Index, one)).collect()
+}
