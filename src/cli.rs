@@ -9,8 +9,10 @@ use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use provenance_model::report::{Report, export};
 use provenance_sinks::FileSink;
+use provenance_trust::Root;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::RegistryClient;
+use provenance_stages::Trust;
 
 use crate::config::{Config, ConfigErrors};
 use crate::options::{self, On};
@@ -18,7 +20,8 @@ use crate::progress::Progress;
 use crate::run::{About, Order, run};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};
-use crate::topology::{self, Sink, Source};
+use crate::topology::{self, Means, Sink, Source};
+use crate::trust::Assembled;
 use crate::{VERSION, demo, explain, given, telemetry};
 
 /// The report is written, and whole.
@@ -196,19 +199,20 @@ fn with_runtime(work: impl Future<Output = Result<u8, Refusal>>) -> Result<u8, R
 }
 
 async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
-    let config = Config::read(On::Collect, matches)?;
+    let mut config = Config::read(On::Collect, matches)?;
     telemetry::start(&config.logs);
     let sink = Sink::File(FileSink::new(&config.report_path, config.report_retention));
     let client = connect(&config.kubeconfig).await?;
     sink.check().map_err(anyhow::Error::from)?;
+    let Assembled { trust, problems } = std::mem::take(&mut config.trust).assemble(Some(&client)).await?;
     let mut source = ClusterSource::new(client, config.namespaces.clone()).page_size(config.page_size);
     if config.pull_secrets {
         source = source.pull_secrets(Arc::clone(&config.registries.credentials));
     }
-    let about = About { cluster_name: config.cluster_name.clone() };
+    let about = About { cluster_name: config.cluster_name.clone(), problems };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    let report = examine(Source::Cluster(source), &config, about, &order).await?;
+    let report = examine(Source::Cluster(source), &config, trust, about, &order).await?;
     let report = write(sink, report, std::io::stderr().is_terminal()).await?;
     let format = matches.get_one::<String>("format").map(String::as_str);
     if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
@@ -232,13 +236,14 @@ async fn explain(matches: &ArgMatches) -> Result<u8, Refusal> {
 
 /// Examines the images that were named, and those in these files.
 async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<Report, Refusal> {
-    let config = Config::read(On::Scan, matches)?;
+    let mut config = Config::read(On::Scan, matches)?;
     telemetry::start(&config.logs);
     let images: Vec<_> = matches.get_many::<String>("images").into_iter().flatten().cloned().collect();
     let sightings = given::sightings(&images, files)?;
+    let Assembled { trust, .. } = std::mem::take(&mut config.trust).assemble(None).await?;
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    examine(Source::Given(sightings), &config, About::default(), &order).await
+    examine(Source::Given(sightings), &config, trust, About::default(), &order).await
 }
 
 async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
@@ -248,10 +253,11 @@ async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
     let folder = matches.get_one::<PathBuf>("folder").cloned().unwrap_or_else(demo::folder);
     let sink = Sink::File(FileSink::new(folder, None));
     sink.check().map_err(anyhow::Error::from)?;
-    let about = About { cluster_name: Some(demo::CLUSTER.into()) };
+    let about = About { cluster_name: Some(demo::CLUSTER.into()), ..About::default() };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    let report = examine(Source::Cluster(source), &config, about, &order).await?;
+    let trust = Trust { roots: Root::embedded(), ..Trust::default() };
+    let report = examine(Source::Cluster(source), &config, trust, about, &order).await?;
     drop(fleet);
     let report = write(sink, report, true).await?;
     print_as_asked(&report, matches)?;
@@ -264,13 +270,19 @@ fn listen(order: &Order) -> anyhow::Result<Signals> {
 }
 
 /// Runs the pipeline, with progress.
-async fn examine(source: Source, config: &Config, about: About, order: &Order) -> Result<Report, Refusal> {
+async fn examine(
+    source: Source,
+    config: &Config,
+    trust: Trust,
+    about: About,
+    order: &Order,
+) -> Result<Report, Refusal> {
     let agent = format!("provenance-collector/{VERSION}");
     let client = RegistryClient::new(config.registries.clone(), &agent).map_err(anyhow::Error::from)?;
-    let client = Arc::new(client);
+    let means = Means::new(client, trust);
     let mut progress = None;
-    let watch = |watch| progress = Some(Progress::show(watch, Arc::clone(&client)));
-    let report = run(source, &client, &config.tuning, about, order, watch).await;
+    let watch = |watch| progress = Some(Progress::show(watch, Arc::clone(&means.client)));
+    let report = run(source, &means, &config.tuning, about, order, watch).await;
     drop(progress);
     Ok(report?)
 }
@@ -341,7 +353,8 @@ fn graph(_: &ArgMatches) -> Result<u8, Refusal> {
     let scan = matches.subcommand_matches("scan").context("the command line knows scan")?;
     let config = Config::read(On::Scan, scan)?;
     let client = RegistryClient::new(config.registries, VERSION).map_err(anyhow::Error::from)?;
-    let stages = topology::line(&Arc::new(client), &config.tuning).stages();
+    let means = Means::new(client, Trust::default());
+    let stages = topology::line(&means, &config.tuning).stages();
     print_text(&topology::mermaid(&stages))
 }
 

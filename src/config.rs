@@ -1,5 +1,6 @@
 //! The configuration: every option read, every error told at once.
 
+mod trust;
 mod values;
 
 use std::num::NonZeroU32;
@@ -15,9 +16,10 @@ use provenance_stages::discovery::Namespaces;
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
 
 use crate::options::{self, On, Opt};
+use crate::trust::TrustSettings;
 
 /// Everything that can be set.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Config {
     /// Which namespaces are read.
     pub namespaces: Namespaces,
@@ -35,6 +37,8 @@ pub struct Config {
     pub pull_secrets: bool,
     /// How registries are asked.
     pub registries: ClientSettings,
+    /// What is trusted.
+    pub trust: TrustSettings,
     /// How the pipeline is set.
     pub tuning: Tuning,
     /// How is logged.
@@ -50,10 +54,31 @@ pub struct Tuning {
     pub discovery_queue: usize,
     /// The digest stage's knobs.
     pub digest: Knobs,
+    /// The signature stage's knobs.
+    pub signature: Knobs,
+    /// The provenance stage's knobs.
+    pub provenance: Knobs,
+    /// The SBOM stage's knobs.
+    pub sbom: Knobs,
+    /// What is looked for.
+    pub checks: Checks,
     /// The longest a run may take.
     pub deadline: Option<Duration>,
     /// How long requests under way may go on after the order to stop.
     pub stop_grace: Duration,
+}
+
+/// What is looked for beside the digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checks {
+    /// Signatures.
+    pub signatures: bool,
+    /// Provenance and other attestations.
+    pub provenance: bool,
+    /// SBOMs.
+    pub sboms: bool,
+    /// SBOMs of any size are read.
+    pub sbom_documents: bool,
 }
 
 /// What is logged, and how.
@@ -120,13 +145,31 @@ impl Config {
                 tls: reader.tls(),
                 ..ClientSettings::default()
             },
+            trust: reader.trust(),
             tuning: Tuning {
                 lane: LaneLimit(reader.read(&options::REGISTRY_LANE, values::count)),
                 discovery_queue: reader.read(&options::DISCOVERY_QUEUE, values::count),
-                digest: Knobs {
-                    workers: reader.read(&options::DIGEST_WORKERS, values::count),
-                    queue: reader.read(&options::DIGEST_QUEUE, values::count),
-                    timeout: reader.read(&options::DIGEST_TIMEOUT, values::limit),
+                digest: reader.knobs([
+                    &options::DIGEST_WORKERS,
+                    &options::DIGEST_QUEUE,
+                    &options::DIGEST_TIMEOUT,
+                ]),
+                signature: reader.knobs([
+                    &options::SIGNATURE_WORKERS,
+                    &options::SIGNATURE_QUEUE,
+                    &options::SIGNATURE_TIMEOUT,
+                ]),
+                provenance: reader.knobs([
+                    &options::PROVENANCE_WORKERS,
+                    &options::PROVENANCE_QUEUE,
+                    &options::PROVENANCE_TIMEOUT,
+                ]),
+                sbom: reader.knobs([&options::SBOM_WORKERS, &options::SBOM_QUEUE, &options::SBOM_TIMEOUT]),
+                checks: Checks {
+                    signatures: reader.read(&options::VERIFY_SIGNATURES, values::boolean),
+                    provenance: reader.read(&options::CHECK_PROVENANCE, values::boolean),
+                    sboms: reader.read(&options::CHECK_SBOM, values::boolean),
+                    sbom_documents: reader.read(&options::SBOM_DOCUMENTS, values::boolean),
                 },
                 deadline: Some(reader.read(&options::DEADLINE, values::duration))
                     .filter(|limit| !limit.is_zero()),
@@ -172,6 +215,14 @@ impl Reader<'_> {
             self.errors.push(format!("{name}: {written:?} is refused: {why}"));
             default()
         })
+    }
+
+    fn knobs(&mut self, [workers, queue, timeout]: [&Opt; 3]) -> Knobs {
+        Knobs {
+            workers: self.read(workers, values::count),
+            queue: self.read(queue, values::count),
+            timeout: self.read(timeout, values::limit),
+        }
     }
 
     /// Both tables of mirrors as one.

@@ -1,6 +1,10 @@
 //! The one definition of every option: its flag, environment variable, default and help. The command line,
 //! the configuration and docs/configuration.md are made of it.
 
+mod trust;
+
+pub use trust::*;
+
 /// A command of the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
@@ -256,36 +260,6 @@ pub const REGISTRY_LANE: Opt = Opt {
     group: TUNING,
     ..BASE
 };
-/// Images in the digest stage at once.
-pub const DIGEST_WORKERS: Opt = Opt {
-    flag: "digest-workers",
-    env: "PROVENANCE_DIGEST_WORKERS",
-    value: "NUMBER",
-    default: "256",
-    help: "Images in the digest stage at once",
-    group: TUNING,
-    ..BASE
-};
-/// Images that wait before the digest stage.
-pub const DIGEST_QUEUE: Opt = Opt {
-    flag: "digest-queue",
-    env: "PROVENANCE_DIGEST_QUEUE",
-    value: "NUMBER",
-    default: "64",
-    help: "Images that may wait in front of the digest stage",
-    group: TUNING,
-    ..BASE
-};
-/// The longest one image may take in the digest stage.
-pub const DIGEST_TIMEOUT: Opt = Opt {
-    flag: "digest-timeout",
-    env: "PROVENANCE_DIGEST_TIMEOUT",
-    value: "DURATION",
-    default: "5m",
-    help: "The longest one image may take in the digest stage, waiting included",
-    group: TUNING,
-    ..BASE
-};
 /// Containers that wait between discovery and the pipeline.
 pub const DISCOVERY_QUEUE: Opt = Opt {
     flag: "discovery-queue",
@@ -359,6 +333,17 @@ pub const ALL: &[Opt] = &[
     REGISTRY_CA,
     REGISTRY_CLIENT_CERT,
     REGISTRY_CLIENT_CERT_HOSTS,
+    VERIFY_SIGNATURES,
+    COSIGN_PUBLIC_KEY,
+    TRUST_POLICIES,
+    CLUSTER_POLICIES,
+    TRUSTED_ROOT,
+    TUF_MIRROR,
+    TUF_ROOT,
+    NOTATION_TRUST_STORE,
+    CHECK_PROVENANCE,
+    CHECK_SBOM,
+    SBOM_DOCUMENTS,
     DEADLINE,
     STOP_GRACE,
     REGISTRY_LANE,
@@ -367,6 +352,15 @@ pub const ALL: &[Opt] = &[
     DIGEST_WORKERS,
     DIGEST_QUEUE,
     DIGEST_TIMEOUT,
+    SIGNATURE_WORKERS,
+    SIGNATURE_QUEUE,
+    SIGNATURE_TIMEOUT,
+    PROVENANCE_WORKERS,
+    PROVENANCE_QUEUE,
+    PROVENANCE_TIMEOUT,
+    SBOM_WORKERS,
+    SBOM_QUEUE,
+    SBOM_TIMEOUT,
     LOG,
     LOG_FORMAT,
 ];

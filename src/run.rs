@@ -8,11 +8,10 @@ use provenance_engine::{Crew, Ledger, StageCount, Stop, collate};
 use provenance_model::report::{Closing, Discovery, DiscoveryProblem, ProblemReason, Report, build};
 use provenance_model::{Dossier, RowBook, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
-use provenance_stages::registry::RegistryClient;
 use tokio::sync::mpsc;
 
 use crate::config::Tuning;
-use crate::topology::{self, Source};
+use crate::topology::{self, Means, Source};
 
 /// The order to stop, and why it was given.
 #[derive(Debug, Clone)]
@@ -61,6 +60,8 @@ pub struct Seen {
 pub struct About {
     /// The cluster's name.
     pub cluster_name: Option<String>,
+    /// What could not be read before the run began.
+    pub problems: Vec<DiscoveryProblem>,
 }
 
 /// Runs and makes the report. `watch` is called once, when everything is started.
@@ -71,7 +72,7 @@ pub struct About {
 #[tracing::instrument(name = "run", skip_all, fields(cluster = about.cluster_name))]
 pub async fn run(
     source: Source,
-    client: &Arc<RegistryClient>,
+    means: &Means,
     tuning: &Tuning,
     about: About,
     order: &Order,
@@ -93,7 +94,7 @@ pub async fn run(
             *discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     });
-    let line = topology::line(client, tuning);
+    let line = topology::line(means, tuning);
     watch(Watch { stages: Box::new(line.counts()), seen: Arc::clone(&seen) });
     let running = line.start(&mut crew, stop);
 
@@ -118,6 +119,7 @@ pub async fn run(
         Some(result) => result?,
         None => Discovery::default(),
     };
+    discovery.problems.extend(about.problems);
     for task in fallen {
         discovery.problems.push(DiscoveryProblem {
             rows_missing: task.name == "discovery" || lost > 0,
@@ -134,7 +136,7 @@ pub async fn run(
         cluster_name: about.cluster_name,
         discovery,
         cut_short: order.why.get().cloned(),
-        registries: client.tallies(),
+        registries: means.client.tallies(),
     };
     let report = build(&rows, &ledger.close(), closing);
     tell(&report);

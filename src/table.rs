@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use provenance_model::DriftState;
+use provenance_model::trust::Verdict;
 use provenance_model::report::build::stages;
-use provenance_model::report::{ImageRecord, OutcomeWord, Report};
+use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict};
 
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct Style {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Finding {
     Failed,
+    Refused,
     Gone,
     TagGone,
     Drifted,
@@ -39,6 +41,9 @@ impl Finding {
         if any(OutcomeWord::Failed) {
             return Self::Failed;
         }
+        if is_refused(row) {
+            return Self::Refused;
+        }
         match state {
             Some(DriftState::DigestGone) => Self::Gone,
             Some(DriftState::TagGone) => Self::TagGone,
@@ -52,6 +57,7 @@ impl Finding {
     fn word(self) -> &'static str {
         match self {
             Self::Failed => "FAILED",
+            Self::Refused => "REFUSED",
             Self::Gone => "GONE",
             Self::TagGone => "TAG GONE",
             Self::Drifted => "DRIFTED",
@@ -65,6 +71,7 @@ impl Finding {
     fn meaning(self) -> Option<&'static str> {
         match self {
             Self::Failed => Some("it could not be found out:"),
+            Self::Refused => Some("the signature does not hold, or a policy wants another:"),
             Self::Gone => Some("what runs is no longer in the registry, a restart elsewhere would fail"),
             Self::TagGone => Some("the registry has no such tag"),
             Self::Drifted => Some("the tag names something else by now than what runs"),
@@ -75,7 +82,7 @@ impl Finding {
 
     fn colour(self) -> Color {
         match self {
-            Self::Failed | Self::Gone => Color::Red,
+            Self::Failed | Self::Refused | Self::Gone => Color::Red,
             Self::TagGone | Self::Drifted | Self::NotReached => Color::Yellow,
             Self::Same | Self::Found => Color::Green,
         }
@@ -120,7 +127,7 @@ pub fn render(report: &Report, style: Style) -> String {
             line(format!("{}: {meaning}", finding.word()));
         }
     }
-    failures(&rows, &mut line);
+    reasons(&rows, &mut line);
 
     let summary = &report.summary;
     let told: Vec<_> =
@@ -147,25 +154,44 @@ pub fn render(report: &Report, style: Style) -> String {
     out
 }
 
-/// Failures told one by one at the most.
+/// Whether a signature does not hold, or a policy is not satisfied.
+fn is_refused(row: &ImageRecord) -> bool {
+    row.signature.as_ref().is_some_and(|signature| {
+        let unsatisfied = signature.policies.iter().flatten().any(|policy| !policy.satisfied);
+        signature.verdict == Some(SignatureVerdict::Invalid) || unsatisfied
+    })
+}
+
+/// Reasons told one by one at the most.
 const REASONS: usize = 20;
 
-/// Why rows failed: each reason once, with the images it struck.
-fn failures(rows: &[(Finding, &ImageRecord)], line: &mut impl FnMut(String)) {
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    for (_, row) in rows {
-        for (name, stage) in stages(row) {
-            let Some(reason) = stage.reason.as_ref().filter(|reason| reason.kind.is_some()) else { continue };
-            let told = format!("{name}: {}", printable(&reason.message));
-            match reasons.iter_mut().find(|(known, _)| *known == told) {
-                Some((_, images)) => images.push(&row.image),
-                None => reasons.push((told, vec![&row.image])),
+/// Why rows failed or were refused: each reason once, with the stages and images it struck.
+fn reasons(rows: &[(Finding, &ImageRecord)], line: &mut impl FnMut(String)) {
+    let mut reasons: Vec<(String, Vec<&'static str>, Vec<&str>)> = Vec::new();
+    let mut add = |told: String, stage: &'static str, image| match reasons.iter_mut().find(|known| known.0 == told) {
+        Some((_, stages, images)) => {
+            if !stages.contains(&stage) {
+                stages.push(stage);
+            }
+            if !images.contains(&image) {
+                images.push(image);
             }
         }
+        None => reasons.push((told, vec![stage], vec![image])),
+    };
+    for (finding, row) in rows {
+        for (name, stage) in stages(row) {
+            let Some(reason) = stage.reason.as_ref().filter(|reason| reason.kind.is_some()) else { continue };
+            add(printable(&reason.message), name, row.image.as_str());
+        }
+        let refusal = row.signature.as_ref().and_then(|signature| signature.reason.as_ref());
+        if let (Finding::Refused, Some(refusal)) = (finding, refusal) {
+            add(printable(&refusal.message), "signature", row.image.as_str());
+        }
     }
-    for (reason, images) in reasons.iter().take(REASONS) {
+    for (reason, stages, images) in reasons.iter().take(REASONS) {
         let more = if images.len() > 1 { format!(" and {} more", images.len() - 1) } else { String::new() };
-        line(format!("  {}{more}\n    {reason}", printable(images[0])));
+        line(format!("  {}{more}\n    {}: {reason}", printable(images[0]), stages.join(", ")));
     }
     if reasons.len() > REASONS {
         line(format!(
@@ -181,7 +207,9 @@ fn plural(count: usize, noun: &str) -> String {
 
 fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["FINDING", "IMAGE", "RUN BY", "PODS", "RUNS", "TAG NAMES"]);
+    table.load_style(NOTHING).set_header([
+        "FINDING", "IMAGE", "RUN BY", "PODS", "SIGNED", "PROVENANCE", "SBOM", "RUNS",
+    ]);
     if style.colour {
         table.enforce_styling();
     } else {
@@ -199,18 +227,15 @@ fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
                 word = word.add_attribute(Attribute::Bold);
             }
         }
-        let drift = row.drift.as_ref();
-        let runs = match drift {
-            Some(drift) => drift.running_digest.as_deref().or(drift.running_image_id.as_deref()),
-            None => row.digest.as_deref(),
-        };
         table.add_row([
             word,
             Cell::new(printable(&row.image)),
             Cell::new(printable(&run_by(row))),
             Cell::new(row.pods.map_or_else(|| "-".to_owned(), |pods| pods.to_string())),
-            Cell::new(short(runs)),
-            Cell::new(short(drift.and_then(|drift| drift.tag_digest.as_deref()))),
+            Cell::new(signed(row)),
+            Cell::new(provenance(row)),
+            Cell::new(sbom(row)),
+            Cell::new(runs(row)),
         ]);
     }
     table
@@ -222,6 +247,52 @@ fn run_by(row: &ImageRecord) -> String {
         ("", "Image") => "-".to_owned(),
         ("", kind) => format!("{kind}/{}", workload.name),
         (namespace, kind) => format!("{namespace}: {kind}/{}", workload.name),
+    }
+}
+
+/// What runs, and what the tag names by now where that is something else.
+fn runs(row: &ImageRecord) -> String {
+    let Some(drift) = &row.drift else { return short(row.digest.as_deref()) };
+    let running = drift.running_digest.as_deref().or(drift.running_image_id.as_deref());
+    let running = running.or(row.digest.as_deref());
+    match (&drift.state, &drift.tag_digest) {
+        (DriftState::Drifted | DriftState::DigestGone, Some(tagged)) => {
+            format!("{}, not {}", short(running), short(Some(tagged)))
+        }
+        _ => short(running),
+    }
+}
+
+fn signed(row: &ImageRecord) -> &'static str {
+    match row.signature.as_ref().and_then(|signature| signature.verdict) {
+        None => "?",
+        Some(SignatureVerdict::Unsigned) => "no",
+        Some(SignatureVerdict::NotChecked) => "not checked",
+        Some(SignatureVerdict::Valid) => "valid",
+        Some(SignatureVerdict::Verified) => "verified",
+        Some(SignatureVerdict::Invalid) => "INVALID",
+        Some(SignatureVerdict::Failed) => "yes, ?",
+    }
+}
+
+fn provenance(row: &ImageRecord) -> String {
+    let Some(provenance) = &row.provenance else { return "?".to_owned() };
+    if !provenance.has_provenance {
+        return "no".to_owned();
+    }
+    let version = provenance.predicate_type.as_deref().and_then(|kind| kind.rsplit('/').next());
+    let version = format!("SLSA {}", printable(version.unwrap_or_default()));
+    match provenance.checked.as_ref().map(|checked| checked.verdict) {
+        Some(Verdict::NotChecked) | None => version,
+        Some(verdict) => format!("{version}, {}", verdict.word()),
+    }
+}
+
+fn sbom(row: &ImageRecord) -> String {
+    match &row.sbom {
+        None => "?".to_owned(),
+        Some(sbom) if !sbom.has_sbom => "no".to_owned(),
+        Some(sbom) => printable(sbom.format.as_deref().unwrap_or("yes")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The system, put together. Read from top to bottom: sources, stages in order, sinks.
 //!
 //! ```text
-//! source ─▶ ledger ─▶ waiting room ─▶ digest ─▶ ledger ─▶ report ─▶ sinks
+//! source ─▶ ledger ─▶ waiting room ─▶ digest ─▶ signature ─▶ provenance ─▶ sbom ─▶ ledger ─▶ report ─▶ sinks
 //! ```
 //!
 //! `provenance-collector graph` prints what stands here.
@@ -13,9 +13,11 @@ use provenance_engine::{Line, StageInfo, Stop};
 use provenance_model::report::{Discovery, Report};
 use provenance_model::{Dossier, Sighting};
 use provenance_sinks::{FileSink, SinkError, Written};
-use provenance_stages::DigestStage;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError};
 use provenance_stages::registry::RegistryClient;
+use provenance_stages::{
+    Attachments, DigestStage, ProvenanceStage, SbomStage, SignatureStage, Trust, Verification,
+};
 use tokio::sync::mpsc;
 
 use crate::config::Tuning;
@@ -53,9 +55,45 @@ impl Source {
     }
 }
 
+/// What the stages ask and verify with.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// The one way to registries.
+    pub client: Arc<RegistryClient>,
+    /// What signatures are verified by.
+    pub verification: Arc<Verification>,
+}
+
+impl Means {
+    /// Asks through this client, and trusts this.
+    pub fn new(client: RegistryClient, trust: Trust) -> Self {
+        Self { client: Arc::new(client), verification: Arc::new(Verification::new(trust)) }
+    }
+}
+
 /// The stages, in order.
-pub fn line(client: &Arc<RegistryClient>, tuning: &Tuning) -> Line<Dossier> {
-    Line::new(tuning.lane).stage(DigestStage::new(Arc::clone(client)), tuning.digest)
+pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
+    let Means { client, verification } = means;
+    let attachments = Arc::new(Attachments::new(Arc::clone(client)));
+    let both = || (Arc::clone(&attachments), Arc::clone(verification));
+    let checks = tuning.checks;
+    let signature = {
+        let (attachments, verification) = both();
+        SignatureStage::new(attachments, verification, checks.signatures)
+    };
+    let provenance = {
+        let (attachments, verification) = both();
+        ProvenanceStage::new(attachments, verification, checks.provenance)
+    };
+    let sbom = {
+        let (attachments, verification) = both();
+        SbomStage::new(attachments, verification, checks.sboms, checks.sbom_documents)
+    };
+    Line::new(tuning.lane)
+        .stage(DigestStage::new(Arc::clone(client)), tuning.digest)
+        .stage(signature, tuning.signature)
+        .stage(provenance, tuning.provenance)
+        .stage(sbom, tuning.sbom)
 }
 
 /// Where the report goes.

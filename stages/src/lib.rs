@@ -8,6 +8,7 @@ pub mod attached;
 pub mod credentials;
 pub mod digest;
 pub mod discovery;
+pub mod keys;
 pub mod provenance;
 pub mod registry;
 pub mod sbom;

@@ -22,10 +22,13 @@ pub struct Asked {
 pub struct Trail(Arc<Mutex<Vec<Asked>>>);
 
 impl Trail {
-    /// Notes one question and its answer.
+    /// Notes one question and its answer, once for each stage.
     pub fn note(&self, stage: &str, place: impl Into<String>, answer: impl Into<String>) {
         let asked = Asked { stage: stage.to_owned(), place: place.into(), answer: answer.into() };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&asked) {
+            known.push(asked);
+        }
     }
 
     /// All that one stage noted, in order.

@@ -31,7 +31,8 @@ pub enum Targets {
 }
 
 /// Digest failures after which nothing else of the repository is worth asking.
-const HOPELESS: [FailureKind; 4] = [
+const HOPELESS: [FailureKind; 5] = [
+    FailureKind::Connection,
     FailureKind::Unauthorized,
     FailureKind::Forbidden,
     FailureKind::HostDown,

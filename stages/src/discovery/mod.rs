@@ -7,6 +7,7 @@
 //! | [`pods`] | the few fields of a pod that are read |
 //! | `owners` | from a pod's controller to the top-level workload |
 //! | `pull_secrets` | whose credentials a pod's images are pulled with |
+//! | `policies` | the cluster's own trust policies, and keys in its Secrets |
 //! | [`manifests`] | images in Kubernetes YAML |
 
 pub mod cluster;
@@ -14,6 +15,7 @@ mod intern;
 pub mod manifests;
 mod owners;
 pub mod pods;
+mod policies;
 mod pull_secrets;
 mod reader;
 
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use provenance_model::{CredentialScope, Image, Running, Sighting, Workload};
 
 pub use cluster::{ClusterSource, DiscoveryError, Namespaces, connect};
+pub use policies::{ClusterPolicies, cluster_policies, public_key};
 pub use manifests::{ManifestError, read_manifests};
 
 /// The sighting of an image that was named by hand.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use provenance_engine::{FailureKind, Outcome};
+use provenance_engine::{Failure, FailureKind, Outcome};
 
+use super::attached;
 use super::discovery::{Discovery, ProblemReason};
 use super::types::{
     ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, OutcomeWord, Reason, ReferenceRecord,
-    RegistryUse, Report, Run, StageRecord, Stages, Summary, WorkloadRecord,
+    RegistryUse, Report, Run, SignatureVerdict, StageRecord, Stages, Summary, WorkloadRecord,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
@@ -105,9 +106,10 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
         digest: digest.map(Digest::to_string),
         namespace: key.namespace.to_string(),
         workload: workload(&key.workload),
-        signature: None,
-        sbom: None,
-        provenance: None,
+        signature: attached::signature(&dossier.signature),
+        sbom: attached::sbom(&dossier.sbom),
+        provenance: attached::provenance(&dossier.provenance),
+        attestations: attached::attestations(&dossier.provenance),
         update: None,
         reference: row.image.reference.as_ref().ok().map(|reference| ReferenceRecord {
             registry: reference.registry.to_string(),
@@ -124,7 +126,27 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
             .map(|finding| finding.platforms.iter().map(ToString::to_string).collect())
             .and_then(some_unless_empty),
         media_type: finding.and_then(|finding| finding.media_type.clone()),
-        stages: Some(Stages { digest: Some(stage_record("digest", &dossier.digest, dossier)) }),
+        stages: Some(Stages {
+            digest: Some(stage_record("digest", &dossier.digest, None, dossier)),
+            signature: Some(stage_record(
+                "signature",
+                &dossier.signature,
+                dossier.signature.found().and_then(|found| found.unanswered.as_ref()),
+                dossier,
+            )),
+            provenance: Some(stage_record(
+                "provenance",
+                &dossier.provenance,
+                dossier.provenance.found().and_then(|found| found.unanswered.as_ref()),
+                dossier,
+            )),
+            sbom: Some(stage_record(
+                "sbom",
+                &dossier.sbom,
+                dossier.sbom.found().and_then(|found| found.unanswered.as_ref()),
+                dossier,
+            )),
+        }),
     }
 }
 
@@ -151,13 +173,21 @@ fn drift(outcome: &Outcome<DigestFinding>, running: &Running) -> Option<Drift> {
     Some(Drift { state, tag_digest, running_digest, running_image_id })
 }
 
-fn stage_record<T>(stage: &str, outcome: &Outcome<T>, dossier: &Dossier) -> StageRecord {
+/// How a stage fared. One that found something while a place did not answer has failed: there may be more.
+fn stage_record<T>(
+    stage: &str,
+    outcome: &Outcome<T>,
+    unanswered: Option<&Failure>,
+    dossier: &Dossier,
+) -> StageRecord {
+    let failed = |failure: &Failure| {
+        (OutcomeWord::Failed, Some(Reason { kind: Some(failure.kind), message: failure.message.clone() }))
+    };
     let (word, reason) = match outcome {
+        Outcome::Found(_) if let Some(failure) = unanswered => failed(failure),
         Outcome::Found(_) => (OutcomeWord::Found, None),
         Outcome::Absent => (OutcomeWord::Absent, None),
-        Outcome::Failed(failure) => {
-            (OutcomeWord::Failed, Some(Reason { kind: Some(failure.kind), message: failure.message.clone() }))
-        }
+        Outcome::Failed(failure) => failed(failure),
         Outcome::Skipped(why) => (OutcomeWord::Skipped, Some(Reason { kind: None, message: why.clone() })),
         Outcome::NotReached => (OutcomeWord::NotReached, None),
     };
@@ -169,6 +199,9 @@ pub fn summarise(images: &[ImageRecord]) -> Summary {
     let count = |says: &dyn Fn(&ImageRecord) -> bool| images.iter().filter(|row| says(row)).count();
     let drift =
         |state: DriftState| count(&|row| row.drift.as_ref().is_some_and(|drift| drift.state == state));
+    let verdict = |verdict: SignatureVerdict| {
+        count(&|row| row.signature.as_ref().is_some_and(|signature| signature.verdict == Some(verdict)))
+    };
     let stage = |word: OutcomeWord| count(&|row| stages(row).any(|(_, stage)| stage.outcome == word));
     let mut failures: BTreeMap<(&str, FailureKind), usize> = BTreeMap::new();
     for (name, stage) in images.iter().flat_map(stages) {
@@ -191,6 +224,8 @@ pub fn summarise(images: &[ImageRecord]) -> Summary {
         drifted_images: Some(drift(DriftState::Drifted)),
         digest_gone_images: Some(drift(DriftState::DigestGone)),
         tag_gone_images: Some(drift(DriftState::TagGone)),
+        unsigned_images: Some(verdict(SignatureVerdict::Unsigned)),
+        invalid_images: Some(verdict(SignatureVerdict::Invalid)),
         failed_images: Some(stage(OutcomeWord::Failed)),
         not_reached_images: Some(stage(OutcomeWord::NotReached)),
         failures: Some(
@@ -202,7 +237,15 @@ pub fn summarise(images: &[ImageRecord]) -> Summary {
     }
 }
 
-/// The stages a row tells of, by name.
+/// The stages a row tells of, by name, in order.
 pub fn stages(row: &ImageRecord) -> impl Iterator<Item = (&'static str, &StageRecord)> {
-    row.stages.iter().flat_map(|stages| stages.digest.iter().map(|stage| ("digest", stage)))
+    row.stages.iter().flat_map(|stages| {
+        let all = [
+            ("digest", &stages.digest),
+            ("signature", &stages.signature),
+            ("provenance", &stages.provenance),
+            ("sbom", &stages.sbom),
+        ];
+        all.into_iter().filter_map(|(name, stage)| Some((name, stage.as_ref()?)))
+    })
 }

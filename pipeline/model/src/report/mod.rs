@@ -4,6 +4,7 @@
 //! stand beside them. [`types`] is the document, [`mod@build`] makes it of rows and dossiers, [`export`] writes
 //! it as CSV and Markdown.
 
+mod attached;
 pub mod build;
 pub mod discovery;
 pub mod export;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::discovery::DiscoveryProblem;
 use crate::digest_finding::DriftState;
 use crate::evidence::Asked;
+use crate::findings::PolicyRecord;
 use crate::sighting::ContainerKind;
+use crate::trust::{AttestationRecord, Build, Checked, Refusal, SbomRecord, SignatureRecord};
 
 /// A provenance report: what runs on a cluster, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +69,9 @@ pub struct ImageRecord {
     /// Provenance facts, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
+    /// Every attestation but SBOMs: provenance, VEX, scans, test results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestations: Option<Vec<AttestationRecord>>,
     /// Update facts, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<Update>,
@@ -114,11 +119,55 @@ pub struct WorkloadRecord {
 pub struct Signature {
     /// Whether a signature is attached.
     pub signed: bool,
-    /// Whether it was verified.
+    /// Whether it was verified: by the policies for the image, or by the keys that were given.
     pub verified: bool,
     /// Why it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The verdict in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<SignatureVerdict>,
+    /// Why it is not verified, by kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Refusal>,
+    /// Every signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Vec<SignatureRecord>>,
+    /// Every policy for the image, and what it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Vec<PolicyRecord>>,
+}
+
+/// The verdict on an image's signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SignatureVerdict {
+    /// Every place answered, and no signature is attached.
+    Unsigned,
+    /// Signed, and there is nothing to check it with.
+    NotChecked,
+    /// Signed by the identity that is named; no policy says whether that is wanted.
+    Valid,
+    /// Signed as every policy for the image wants it.
+    Verified,
+    /// Signed, and refused.
+    Invalid,
+    /// Signed; but a place did not answer, so that the verdict is open.
+    Failed,
+}
+
+impl SignatureVerdict {
+    /// The verdict's word, as reports write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::NotChecked => "notChecked",
+            Self::Valid => "valid",
+            Self::Verified => "verified",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// SBOM facts.
@@ -128,9 +177,12 @@ pub struct Sbom {
     /// Whether an SBOM is attached.
     #[serde(rename = "hasSBOM")]
     pub has_sbom: bool,
-    /// `spdx` or `cyclonedx`.
+    /// `spdx`, `cyclonedx` or `syft`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
+    /// Every SBOM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Vec<SbomRecord>>,
 }
 
 /// Provenance facts.
@@ -142,6 +194,12 @@ pub struct Provenance {
     /// Its predicate type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicate_type: Option<String>,
+    /// What checking its signature said; of several provenances the best.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
+    /// How the image was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
 }
 
 /// Update facts.
@@ -210,6 +268,15 @@ pub struct Stages {
     /// The digest stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<StageRecord>,
+    /// The signature stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<StageRecord>,
+    /// The provenance stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<StageRecord>,
+    /// The SBOM stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<StageRecord>,
 }
 
 /// How one stage fared on a row.
@@ -305,6 +372,12 @@ pub struct Summary {
     /// Rows whose tag is no longer in the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag_gone_images: Option<usize>,
+    /// Rows without a signature, every place having answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsigned_images: Option<usize>,
+    /// Rows whose signature is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalid_images: Option<usize>,
     /// Rows with at least one stage that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_images: Option<usize>,
