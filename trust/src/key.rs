@@ -2,7 +2,8 @@
 
 use provenance_model::Digest;
 use provenance_model::trust::{Refusal, RefusalKind, Signer};
-use sha2::{Digest as _, Sha256};
+use ed25519_dalek::VerifyingKey;
+use sha2::{Digest as _, Sha256, Sha512};
 use sigstore_verify::crypto::{KeyAlgorithm, SigningScheme, verify_signature, verify_signature_prehashed};
 use sigstore_verify::types::bundle::{PublicKeyIdentifier, VerificationMaterialContent};
 use sigstore_verify::types::{Artifact, DerPublicKey, HashAlgorithm, SignatureBytes, pae};
@@ -112,6 +113,20 @@ impl PublicKey {
     pub(crate) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
         let signature = SignatureBytes::from_bytes(signature);
         self.schemes().into_iter().any(|scheme| verify_signature(&self.der, bytes, &signature, scheme).is_ok())
+            || self.signed_prehashed(bytes, signature.as_bytes())
+    }
+
+    /// Whether an Ed25519 key made this signature over a hash of these bytes (Ed25519ph of
+    /// [RFC 8032](https://www.rfc-editor.org/rfc/rfc8032#section-5.1)), as cosign does for what logs keep by hash.
+    fn signed_prehashed(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        if self.algorithm != KeyAlgorithm::Ed25519 {
+            return false;
+        }
+        // RFC 8410: the key is the last 32 bytes of its SubjectPublicKeyInfo.
+        let key = self.der.as_bytes().last_chunk().and_then(|key| VerifyingKey::from_bytes(key).ok());
+        let signature = ed25519_dalek::Signature::from_slice(signature).ok();
+        let (Some(key), Some(signature)) = (key, signature) else { return false };
+        key.verify_prehashed_strict(Sha512::new().chain_update(bytes), None, &signature).is_ok()
     }
 
     fn signed_digest(&self, target: &Digest, signature: &[u8]) -> bool {

@@ -4,7 +4,10 @@
 pub mod cluster;
 pub mod process;
 pub mod registry;
+pub mod scan;
+pub mod sigstore;
 
 pub use cluster::Cluster;
 pub use process::{collector, tool};
 pub use registry::{Kind, RealRegistry};
+pub use sigstore::Sigstore;
