@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use provenance_model::report::{Report, export};
 use provenance_sinks::FileSink;
-use provenance_trust::Root;
+use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::RegistryClient;
-use provenance_stages::Trust;
+use provenance_trust::Root;
 
 use crate::config::{Config, ConfigErrors};
 use crate::options::{self, On};

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use provenance_model::DriftState;
-use provenance_model::trust::Verdict;
 use provenance_model::report::build::stages;
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict};
+use provenance_model::trust::Verdict;
 
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,17 +168,18 @@ const REASONS: usize = 20;
 /// Why rows failed or were refused: each reason once, with the stages and images it struck.
 fn reasons(rows: &[(Finding, &ImageRecord)], line: &mut impl FnMut(String)) {
     let mut reasons: Vec<(String, Vec<&'static str>, Vec<&str>)> = Vec::new();
-    let mut add = |told: String, stage: &'static str, image| match reasons.iter_mut().find(|known| known.0 == told) {
-        Some((_, stages, images)) => {
-            if !stages.contains(&stage) {
-                stages.push(stage);
+    let mut add =
+        |told: String, stage: &'static str, image| match reasons.iter_mut().find(|known| known.0 == told) {
+            Some((_, stages, images)) => {
+                if !stages.contains(&stage) {
+                    stages.push(stage);
+                }
+                if !images.contains(&image) {
+                    images.push(image);
+                }
             }
-            if !images.contains(&image) {
-                images.push(image);
-            }
-        }
-        None => reasons.push((told, vec![stage], vec![image])),
-    };
+            None => reasons.push((told, vec![stage], vec![image])),
+        };
     for (finding, row) in rows {
         for (name, stage) in stages(row) {
             let Some(reason) = stage.reason.as_ref().filter(|reason| reason.kind.is_some()) else { continue };
@@ -208,7 +209,14 @@ fn plural(count: usize, noun: &str) -> String {
 fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header([
-        "FINDING", "IMAGE", "RUN BY", "PODS", "SIGNED", "PROVENANCE", "SBOM", "RUNS",
+        "FINDING",
+        "IMAGE",
+        "RUN BY",
+        "PODS",
+        "SIGNED",
+        "PROVENANCE",
+        "SBOM",
+        "RUNS",
     ]);
     if style.colour {
         table.enforce_styling();

@@ -90,7 +90,9 @@ impl TrustSettings {
                 match from_json(document) {
                     Ok(Document::Policy(policy)) => unresolved.push((None, policy)),
                     // A root that was given by hand stands.
-                    Ok(Document::TrustRoot(root)) => drop(found.roots.entry(root.name.clone()).or_insert(root)),
+                    Ok(Document::TrustRoot(root)) => {
+                        found.roots.entry(root.name.clone()).or_insert(root);
+                    }
                     Err(why) => problems.push(unusable(&why)),
                 }
             }
@@ -103,7 +105,10 @@ impl TrustSettings {
                     match file {
                         Some(file) => errors.push(format!("{file}: {why}")),
                         // One that was given by hand stands for the cluster's own.
-                        None => tracing::info!(policy = policy.name, "given by hand, the cluster's own is not used"),
+                        None => tracing::info!(
+                            policy = policy.name,
+                            "given by hand, the cluster's own is not used"
+                        ),
                     }
                 }
                 Ok(policy) => policies.push(policy),

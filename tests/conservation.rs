@@ -110,6 +110,17 @@ fn sightings(pods: &[Pod]) -> Vec<Sighting> {
     all
 }
 
+/// Only the digest's slot is filled here.
+fn dossier(subject: &Subject) -> Dossier {
+    let skipped = || "no part of this test".to_owned();
+    Dossier {
+        signature: Outcome::Skipped(skipped()),
+        provenance: Outcome::Skipped(skipped()),
+        sbom: Outcome::Skipped(skipped()),
+        ..Dossier::new(subject.clone())
+    }
+}
+
 async fn run(
     seen: Vec<Sighting>,
     deeds: Vec<Vec<Deed>>,
@@ -139,7 +150,7 @@ async fn run(
     }
     let mut rows = RowBook::default();
     let ledger = collate(rx, running, |sighting: Sighting, ledger: &mut Ledger<Subject, Dossier>| {
-        let (ticket, new) = ledger.admit(Subject::of(&sighting), |subject| Dossier::new(subject.clone()));
+        let (ticket, new) = ledger.admit(Subject::of(&sighting), |subject| dossier(subject));
         rows.enter(sighting, ticket);
         new.map(|dossier| (ticket, dossier))
     })

@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use provenance_collector::config::Tuning;
+use provenance_collector::config::{Checks, Tuning};
 use provenance_collector::run::{About, Order, run};
-use provenance_collector::topology::Source;
+use provenance_collector::topology::{Means, Source};
 use provenance_engine::{
     Crew, Failure, FailureKind, Knobs, LaneLimit, Ledger, Line, Outcome, Stage, Stop, collate,
 };
 use provenance_model::DriftState::{self, DigestGone, Drifted, NotAsked, Same, TagGone};
 use provenance_model::report::{Closing, ImageRecord, OutcomeWord, Report, build};
 use provenance_model::{DigestFinding, Dossier, RowBook, Sighting, Subject};
+use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, Namespaces};
 use provenance_stages::registry::{Asking, ClientSettings, Endpoints, GateLimits, RegistryClient};
 use provenance_testbed::kube::pod;
@@ -29,7 +30,12 @@ fn tuning() -> Tuning {
     Tuning {
         lane: LaneLimit(16),
         discovery_queue: 256,
-        digest: Knobs { workers: 256, queue: 64, timeout: Duration::from_mins(1) },
+        digest: Knobs::default(),
+        signature: Knobs::default(),
+        provenance: Knobs::default(),
+        sbom: Knobs::default(),
+        // What is attached has tests of its own.
+        checks: Checks { signatures: false, provenance: false, sboms: false, sbom_documents: false },
         deadline: None,
         stop_grace: Duration::from_millis(200),
     }
@@ -48,8 +54,8 @@ fn source(kube: &KubeApi) -> Source {
 }
 
 async fn report_of(source: Source, settings: ClientSettings, tuning: Tuning, order: &Order) -> Report {
-    let client = Arc::new(RegistryClient::new(settings, "test").unwrap());
-    run(source, &client, &tuning, About::default(), order, |_| {}).await.unwrap()
+    let means = Means::new(RegistryClient::new(settings, "test").unwrap(), Trust::default());
+    run(source, &means, &tuning, About::default(), order, |_| {}).await.unwrap()
 }
 
 async fn examine(kube: &KubeApi, settings: ClientSettings) -> Report {
@@ -317,14 +323,15 @@ async fn a_registry_that_hangs_holds_up_nobody_else() {
     let world = world().await;
     world.ill.fault(Fault::on("/manifests/", Effect::Hang));
     let order = Order::new(&tuning());
-    let client = Arc::new(RegistryClient::new(settings(Duration::from_mins(1)), "test").unwrap());
+    let client = RegistryClient::new(settings(Duration::from_mins(1)), "test").unwrap();
+    let means = Means::new(client, Trust::default());
     let (stop, well) = (order.clone(), async {
         while world.well.log().len() < 12 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
     let narrow = Tuning { lane: LaneLimit(2), digest: Knobs { workers: 4, ..tuning().digest }, ..tuning() };
-    let running = run(source(&world.kube), &client, &narrow, About::default(), &order, |_| {});
+    let running = run(source(&world.kube), &means, &narrow, About::default(), &order, |_| {});
     let (report, ()) = tokio::join!(running, async {
         tokio::time::timeout(Duration::from_secs(10), well)
             .await

@@ -141,9 +141,7 @@ impl Examination<'_> {
             let read = match &item.kind {
                 Kind::Notation => {
                     let checked = match Envelope::read(&bytes, &item.media_type) {
-                        Ok(envelope) => {
-                            self.stage.verification.check_notation(envelope, &item.subject).await
-                        }
+                        Ok(envelope) => self.stage.verification.check_notation(envelope, &item.subject).await,
                         Err(refusal) => Checked::invalid(refusal),
                     };
                     known.signatures.push(SignatureRecord { attached: item.attached, checked });
@@ -194,10 +192,12 @@ impl Examination<'_> {
         if !matches!(item.kind, Kind::Bundle { .. } | Kind::Dsse { .. }) {
             return;
         }
-        let bytes = match self.stage.attachments.load(&self.asking, item, crate::provenance::ATTESTATION_BYTES).await {
-            Ok(bytes) => bytes,
-            Err(failure) => return known.failures.push(failure),
-        };
+        let bytes =
+            match self.stage.attachments.load(&self.asking, item, crate::provenance::ATTESTATION_BYTES).await
+            {
+                Ok(bytes) => bytes,
+                Err(failure) => return known.failures.push(failure),
+            };
         let signed = match item.kind {
             Kind::Dsse { .. } => Signed::dsse(&bytes, &item.annotations),
             _ => Signed::bundle(&bytes),
@@ -225,10 +225,9 @@ impl Examination<'_> {
             .map(|(_, said)| said)
             .collect();
         let best = known.signatures.iter().map(|signature| signature.checked.verdict).max();
-        let notation = known
-            .signatures
-            .iter()
-            .any(|signature| signature.checked.verdict == Verdict::Verified && !signature.checked.policies.is_empty());
+        let notation = known.signatures.iter().any(|signature| {
+            signature.checked.verdict == Verdict::Verified && !signature.checked.policies.is_empty()
+        });
         let mut reason = None;
         let verdict = if counting.is_empty() {
             best
@@ -257,7 +256,8 @@ impl Examination<'_> {
             };
         }
         let refused = || {
-            let worst = known.signatures.iter().filter(|signature| Some(signature.checked.verdict) == verdict);
+            let worst =
+                known.signatures.iter().filter(|signature| Some(signature.checked.verdict) == verdict);
             worst.filter_map(|signature| signature.checked.reason.clone()).next()
         };
         let reason = reason.or_else(|| if is_settled { None } else { refused() });
@@ -272,7 +272,8 @@ impl Examination<'_> {
             let said = match &authority.kind {
                 AuthorityKind::Pass => Ok(()),
                 AuthorityKind::Fail(message) => {
-                    let message = if message.is_empty() { "it refuses every image it names" } else { message };
+                    let message =
+                        if message.is_empty() { "it refuses every image it names" } else { message };
                     Err(Refusal::new(RefusalKind::Policy, message))
                 }
                 _ if authority.attestations.is_empty() => said_of(known, None, (at, authority_at)),
@@ -284,7 +285,12 @@ impl Examination<'_> {
             match said {
                 Ok(()) => {
                     let authority = Some(authority.name.clone());
-                    return PolicyRecord { name: policy.name.clone(), satisfied: true, authority, reason: None };
+                    return PolicyRecord {
+                        name: policy.name.clone(),
+                        satisfied: true,
+                        authority,
+                        reason: None,
+                    };
                 }
                 Err(refusal) => reason = reason.or(Some(refusal)),
             }

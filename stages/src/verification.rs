@@ -51,11 +51,7 @@ impl Verification {
     /// Verification by what is trusted.
     pub fn new(trust: Trust) -> Self {
         let at_once = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
-            trust: Arc::new(trust),
-            memo: Cache::new(100_000),
-            at_once: Arc::new(Semaphore::new(at_once)),
-        }
+        Self { trust: Arc::new(trust), memo: Cache::new(100_000), at_once: Arc::new(Semaphore::new(at_once)) }
     }
 
     /// What is trusted.

@@ -60,7 +60,8 @@ fn holds(
     let keys = root.ctfe_keys(scheme).or_else(wrong)?;
     let log = Sha256Hash::from(promise.log_id.key_id);
     let signature = SignatureBytes::from_bytes(promise.signature.signature.as_slice());
-    keys.verify_with_key_id_at(&log, time, &signed_data(promise, certificate, issuer)?, &signature).or_else(wrong)
+    keys.verify_with_key_id_at(&log, time, &signed_data(promise, certificate, issuer)?, &signature)
+        .or_else(wrong)
 }
 
 /// What the log signed: the certificate as it was before the timestamp was put into it.

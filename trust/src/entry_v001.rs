@@ -97,7 +97,10 @@ impl EntryV001 {
         let time = self.signed_at(root)?;
         let issuer = chain(leaf, intermediates, time, root)?;
         if time < info.not_before || time > info.not_after {
-            let why = format!("the certificate was valid from {} to {}, not at {time}", info.not_before, info.not_after);
+            let why = format!(
+                "the certificate was valid from {} to {}, not at {time}",
+                info.not_before, info.not_after
+            );
             return refuse(RefusalKind::Expired, why);
         }
         if !without.certificate_timestamp {
@@ -108,8 +111,9 @@ impl EntryV001 {
         };
         let scheme = info.key_algorithm.default_signing_scheme();
         let signature = SignatureBytes::from_bytes(&signed.signature);
-        verify_signature(&info.public_key, &pae(payload_type, payload), &signature, scheme)
-            .or_else(|_| refuse(RefusalKind::Signature, "the signature does not fit the envelope's payload"))?;
+        verify_signature(&info.public_key, &pae(payload_type, payload), &signature, scheme).or_else(
+            |_| refuse(RefusalKind::Signature, "the signature does not fit the envelope's payload"),
+        )?;
         self.is_about_envelope()?;
         let logged = pem_blocks(&self.public_key).next().and_then(|pem| DerCertificate::from_pem(pem).ok());
         if logged.as_ref() != Some(leaf) {
@@ -153,7 +157,8 @@ impl EntryV001 {
             return refuse(RefusalKind::EntryTimestamp, format!("the entry's time {time} is in the future"));
         }
         let unknown = || {
-            let why = format!("the log {} is not in the trusted root {}", hex::encode(&self.log_id), root.name);
+            let why =
+                format!("the log {} is not in the trusted root {}", hex::encode(&self.log_id), root.name);
             Refusal::new(RefusalKind::Log, why)
         };
         let id = Sha256Hash::try_from(self.log_id.as_slice()).map_err(|_| unknown())?;
@@ -187,7 +192,8 @@ fn chain(
         .flat_map(|ca| &ca.cert_chain.certificates)
         .map(|certificate| CertificateDer::from(certificate.raw_bytes.as_bytes()))
         .collect();
-    let anchors: Vec<_> = trusted.iter().filter_map(|der| webpki::anchor_from_trusted_cert(der).ok()).collect();
+    let anchors: Vec<_> =
+        trusted.iter().filter_map(|der| webpki::anchor_from_trusted_cert(der).ok()).collect();
     let intermediates: Vec<_> =
         intermediates.iter().map(|certificate| CertificateDer::from(certificate.as_bytes())).collect();
     let leaf = CertificateDer::from(leaf.as_bytes());
@@ -200,7 +206,9 @@ fn chain(
         .verify_for_usage(WEBPKI_VERIFICATION_ALGS, &anchors, &intermediates, at, code_signing, None, None)
         .map_err(|error| {
             let kind = match error {
-                webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => RefusalKind::Expired,
+                webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
+                    RefusalKind::Expired
+                }
                 _ => RefusalKind::Certificate,
             };
             Refusal::new(kind, format!("the certificate's chain: {error}"))

@@ -174,7 +174,12 @@ impl Signed {
                 },
                 envelope.signature.sig.as_bytes().to_vec(),
             ),
-            _ => return refuse(RefusalKind::Unsupported, "the bundle holds neither a signature nor an envelope"),
+            _ => {
+                return refuse(
+                    RefusalKind::Unsupported,
+                    "the bundle holds neither a signature nor an envelope",
+                );
+            }
         };
         let certificates = match &bundle.verification_material.content {
             VerificationMaterialContent::Certificate(certificate) => vec![certificate.raw_bytes.clone()],

@@ -1,8 +1,8 @@
 //! Managed keys: EC P-256 and P-384, RSA, Ed25519, as `SubjectPublicKeyInfo` in PEM or DER.
 
+use ed25519_dalek::VerifyingKey;
 use provenance_model::Digest;
 use provenance_model::trust::{Refusal, RefusalKind, Signer};
-use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256, Sha512};
 use sigstore_verify::crypto::{KeyAlgorithm, SigningScheme, verify_signature, verify_signature_prehashed};
 use sigstore_verify::types::bundle::{PublicKeyIdentifier, VerificationMaterialContent};
@@ -62,7 +62,8 @@ impl PublicKey {
     /// A key from its `SubjectPublicKeyInfo`.
     pub fn from_der(name: &str, der: &[u8]) -> Result<Self, String> {
         let der = DerPublicKey::new(der.to_vec());
-        let algorithm = KeyAlgorithm::from_spki(&der).map_err(|error| format!("it cannot be used: {error}"))?;
+        let algorithm =
+            KeyAlgorithm::from_spki(&der).map_err(|error| format!("it cannot be used: {error}"))?;
         Ok(Self { name: name.to_owned(), hash: None, der, algorithm })
     }
 
@@ -105,14 +106,17 @@ impl PublicKey {
             Hash::Sha384 => HashAlgorithm::Sha2384,
             Hash::Sha512 => HashAlgorithm::Sha2512,
         });
-        let fits = |scheme: &&S| wanted.is_none() || scheme.hash_algorithm().is_none_or(|hash| Some(hash) == wanted);
+        let fits =
+            |scheme: &&S| wanted.is_none() || scheme.hash_algorithm().is_none_or(|hash| Some(hash) == wanted);
         schemes.iter().filter(fits).copied().collect()
     }
 
     /// Whether the key made this signature over these bytes.
     pub(crate) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
         let signature = SignatureBytes::from_bytes(signature);
-        self.schemes().into_iter().any(|scheme| verify_signature(&self.der, bytes, &signature, scheme).is_ok())
+        self.schemes()
+            .into_iter()
+            .any(|scheme| verify_signature(&self.der, bytes, &signature, scheme).is_ok())
             || self.signed_prehashed(bytes, signature.as_bytes())
     }
 
@@ -173,10 +177,8 @@ pub(crate) fn by_key(
         // The digest itself was signed.
         (Payload::Manifest, _) => {}
     }
-    let mut signer = Signer {
-        key: Some(format!("{} (sha256:{})", key.name, key.fingerprint())),
-        ..Signer::default()
-    };
+    let mut signer =
+        Signer { key: Some(format!("{} (sha256:{})", key.name, key.fingerprint())), ..Signer::default() };
     match logged(signed, target, key, roots) {
         Ok(Some((is_logged, signed_at))) => (signer.log_checked, signer.signed_at) = (is_logged, signed_at),
         Ok(None) => {}

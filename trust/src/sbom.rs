@@ -208,7 +208,8 @@ impl Licences {
                     self.expression(expression);
                 }
                 let licence = choice.license.as_ref();
-                if let Some(name) = licence.and_then(|licence| licence.id.as_ref().or(licence.name.as_ref())) {
+                if let Some(name) = licence.and_then(|licence| licence.id.as_ref().or(licence.name.as_ref()))
+                {
                     self.name(name);
                 }
             }
@@ -253,7 +254,9 @@ fn facts(parsed: Result<Json, serde_json::Error>) -> Result<SbomFacts, String> {
             packages: Some(packages),
             licences: None,
         }
-    } else if let (Some(artifacts), true) = (&document.artifacts, document.descriptor.is_some() || document.source.is_some()) {
+    } else if let (Some(artifacts), true) =
+        (&document.artifacts, document.descriptor.is_some() || document.source.is_some())
+    {
         for licence in artifacts.iter().flat_map(|artifact| &artifact.licenses) {
             match licence {
                 SyftLicence::Text(text) => licences.expression(text),
@@ -303,7 +306,11 @@ fn spdx3(graph: &[Element], licences: &mut Licences) -> Result<SbomFacts, String
     Ok(SbomFacts {
         format: Some(SbomFormat::Spdx),
         version: info.spec_version.clone(),
-        tools: graph.iter().filter(|element| is(element, &["Tool"])).filter_map(|tool| tool.name.clone()).collect(),
+        tools: graph
+            .iter()
+            .filter(|element| is(element, &["Tool"]))
+            .filter_map(|tool| tool.name.clone())
+            .collect(),
         created: info.created.clone(),
         packages: Some(graph.iter().filter(|element| is(element, &["software_Package"])).count()),
         licences: None,
@@ -343,7 +350,8 @@ fn xml(text: &str) -> Result<SbomFacts, String> {
                 if path.is_empty() {
                     let attributes = start.attributes().filter_map(Result::ok);
                     let spaces = attributes.filter(|attribute| attribute.key.as_ref().starts_with(b"xmlns"));
-                    let space = spaces.map(|attribute| String::from_utf8_lossy(&attribute.value).into_owned());
+                    let space =
+                        spaces.map(|attribute| String::from_utf8_lossy(&attribute.value).into_owned());
                     let version = space.filter_map(|space| {
                         space.split_once("cyclonedx.org/schema/bom/").map(|(_, version)| version.to_owned())
                     });
@@ -351,7 +359,10 @@ fn xml(text: &str) -> Result<SbomFacts, String> {
                 }
                 path.push(name);
                 let inside = |folder: &str| path.iter().any(|name| name == folder);
-                if path.last().is_some_and(|name| name == "component") && inside("components") && !inside("metadata") {
+                if path.last().is_some_and(|name| name == "component")
+                    && inside("components")
+                    && !inside("metadata")
+                {
                     facts.packages = facts.packages.map(|count| count + 1);
                 }
             }
@@ -428,12 +439,15 @@ mod tests {
                 {"name": "b", "licenseConcluded": "NOASSERTION"},
             ],
         });
-        let expected = (SbomFormat::Spdx, "2.3".into(), vec!["syft-1.20.0".into()], "2026-01-02T03:04:05Z".into(), 2, 3);
+        let expected =
+            (SbomFormat::Spdx, "2.3".into(), vec!["syft-1.20.0".into()], "2026-01-02T03:04:05Z".into(), 2, 3);
         assert_eq!(told(&spdx.to_string()), expected);
         assert_eq!(of_predicate(&spdx).unwrap(), read(spdx.to_string().as_bytes()).unwrap());
         assert_eq!(of_predicate(&json!({"Data": spdx.to_string()})).unwrap().packages, Some(2));
         assert_eq!(
-            told("SPDXVersion: SPDX-2.2\nCreator: Tool: bom\nCreated: 2026-01-02T03:04:05Z\n\nPackageName: a\nPackageLicenseDeclared: MIT\nPackageName: b\n"),
+            told(
+                "SPDXVersion: SPDX-2.2\nCreator: Tool: bom\nCreated: 2026-01-02T03:04:05Z\n\nPackageName: a\nPackageLicenseDeclared: MIT\nPackageName: b\n"
+            ),
             (SbomFormat::Spdx, "2.2".into(), vec!["bom".into()], "2026-01-02T03:04:05Z".into(), 2, 1)
         );
         let spdx3 = json!({"@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld", "@graph": [
@@ -456,7 +470,14 @@ mod tests {
         });
         assert_eq!(
             told(&cyclonedx.to_string()),
-            (SbomFormat::CycloneDx, "1.6".into(), vec!["syft 1.20.0".into()], "2026-01-02T03:04:05Z".into(), 3, 2)
+            (
+                SbomFormat::CycloneDx,
+                "1.6".into(),
+                vec!["syft 1.20.0".into()],
+                "2026-01-02T03:04:05Z".into(),
+                3,
+                2
+            )
         );
         let xml = r#"<?xml version="1.0"?><bom xmlns="http://cyclonedx.org/schema/bom/1.4"><metadata>
             <timestamp>2026-01-02T03:04:05Z</timestamp><tools><tool><name>cdxgen</name><version>9</version></tool></tools>
@@ -465,7 +486,14 @@ mod tests {
             <component type="library"><name>b</name></component></components></bom>"#;
         assert_eq!(
             told(xml),
-            (SbomFormat::CycloneDx, "1.4".into(), vec!["cdxgen 9".into()], "2026-01-02T03:04:05Z".into(), 2, 1)
+            (
+                SbomFormat::CycloneDx,
+                "1.4".into(),
+                vec!["cdxgen 9".into()],
+                "2026-01-02T03:04:05Z".into(),
+                2,
+                1
+            )
         );
         let syft = json!({
             "artifacts": [{"name": "a", "licenses": [{"value": "MIT"}]}, {"name": "b", "licenses": ["BSD-3-Clause"]}],
@@ -479,7 +507,15 @@ mod tests {
 
     #[test]
     fn what_is_no_sbom_is_refused_with_the_reason() {
-        for document in ["", "{}", "[]", "<html></html>", "hello", "{\"artifacts\":[]}", "<bom xmlns=\"http://cyclonedx.org/schema/bom/1.4\">"] {
+        for document in [
+            "",
+            "{}",
+            "[]",
+            "<html></html>",
+            "hello",
+            "{\"artifacts\":[]}",
+            "<bom xmlns=\"http://cyclonedx.org/schema/bom/1.4\">",
+        ] {
             assert!(read(document.as_bytes()).is_err(), "{document}");
         }
         assert!(read(&[0xff, 0xfe]).is_err());

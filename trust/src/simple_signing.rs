@@ -33,7 +33,10 @@ pub(crate) fn names(payload: &[u8], target: &Digest) -> Result<(), Refusal> {
     })?;
     let Critical { image, kind } = document.critical;
     if !TYPES.contains(&kind.as_str()) {
-        return refuse(RefusalKind::Malformed, format!("the payload is of type {kind:?}, not an image signature"));
+        return refuse(
+            RefusalKind::Malformed,
+            format!("the payload is of type {kind:?}, not an image signature"),
+        );
     }
     if image.digest != target.as_str() {
         return Err(subject::other(target, &image.digest));

@@ -25,7 +25,8 @@ fn count(list: &Value) -> Option<usize> {
 }
 
 fn v0(predicate: &Value) -> Build {
-    let invocation = if predicate["invocation"].is_object() { &predicate["invocation"] } else { &predicate["recipe"] };
+    let invocation =
+        if predicate["invocation"].is_object() { &predicate["invocation"] } else { &predicate["recipe"] };
     let config = &invocation["configSource"];
     let metadata = &predicate["metadata"];
     let source = text(&config["uri"]);
@@ -113,9 +114,7 @@ fn dependency_commit(dependencies: &Value, repository: Option<&str>) -> Option<S
     let is_source = |dependency: &&Value| {
         let uri = dependency["uri"].as_str().unwrap_or_default();
         let (found, _) = split_source(uri);
-        repository.is_some_and(|repository| {
-            found.as_deref().map(trimmed) == Some(trimmed(repository))
-        })
+        repository.is_some_and(|repository| found.as_deref().map(trimmed) == Some(trimmed(repository)))
     };
     let source = dependencies.iter().filter(is_source).find_map(|dependency| git(&dependency["digest"]));
     source.or_else(|| {
@@ -142,8 +141,16 @@ mod tests {
     #[test]
     fn a_source_is_split_into_repository_and_ref() {
         for (uri, repository, reference) in [
-            ("git+https://github.com/acme/web@refs/heads/main", "https://github.com/acme/web", Some("refs/heads/main")),
-            ("https://github.com/acme/web.git#refs/tags/v1", "https://github.com/acme/web.git", Some("refs/tags/v1")),
+            (
+                "git+https://github.com/acme/web@refs/heads/main",
+                "https://github.com/acme/web",
+                Some("refs/heads/main"),
+            ),
+            (
+                "https://github.com/acme/web.git#refs/tags/v1",
+                "https://github.com/acme/web.git",
+                Some("refs/tags/v1"),
+            ),
             ("git+ssh://git@host.lan/acme/web", "ssh://git@host.lan/acme/web", None),
             ("https://github.com/acme/web", "https://github.com/acme/web", None),
             ("", "", None),

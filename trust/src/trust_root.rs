@@ -62,7 +62,9 @@ pub(crate) fn read(name: &str, spec: &Value) -> Result<Root, String> {
     let spec: Spec = serde_json::from_value(spec.clone()).map_err(|error| format!("spec: {error}"))?;
     for (field, present) in [("remote", spec.remote), ("repository", spec.repository)] {
         if present.is_some() {
-            return Err(format!("spec.{field} is not supported: trust is never fetched; use spec.sigstoreKeys"));
+            return Err(format!(
+                "spec.{field} is not supported: trust is never fetched; use spec.sigstoreKeys"
+            ));
         }
     }
     let keys = spec.sigstore_keys.ok_or("spec.sigstoreKeys is missing")?;

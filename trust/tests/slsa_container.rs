@@ -13,8 +13,7 @@ use provenance_model::trust::{Checked, RefusalKind, Verdict};
 use provenance_trust::{Root, Signed, judge, slsa};
 use serde_json::{Value, json};
 
-const IDENTITY: &str =
-    "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/";
+const IDENTITY: &str = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/";
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
@@ -27,8 +26,10 @@ struct Sample {
 
 impl Sample {
     fn read(version: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/slsa-container").join(version);
-        let json = |path: PathBuf| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+        let folder =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/slsa-container").join(version);
+        let json =
+            |path: PathBuf| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
         let blob = |digest: &str| folder.join("blobs/sha256").join(digest.strip_prefix("sha256:").unwrap());
         let index = json(folder.join("index.json"));
         let digest = |at: usize| index["manifests"][at]["digest"].as_str().unwrap().to_owned();
@@ -70,9 +71,10 @@ fn flip(base64: &mut Value, at: usize) {
 
 #[test]
 fn both_generations_of_the_generators_provenance_verify_offline() {
-    for (version, commit) in
-        [("v1.4.0", "904e2c3e02725e314cf6cf141c4700081298dcbd"), ("v2.1.0", "4d329c75e7ec1725f7c9ce917a8799d408d06be3")]
-    {
+    for (version, commit) in [
+        ("v1.4.0", "904e2c3e02725e314cf6cf141c4700081298dcbd"),
+        ("v2.1.0", "4d329c75e7ec1725f7c9ce917a8799d408d06be3"),
+    ] {
         let sample = Sample::read(version);
         let checked = sample.check();
         assert_eq!(checked.verdict, Verdict::Valid, "{version}: {:?}", checked.reason);
@@ -84,7 +86,10 @@ fn both_generations_of_the_generators_provenance_verify_offline() {
         let signed = Signed::dsse(&Bytes::from(sample.envelope), &sample.annotations).unwrap();
         let build = slsa::build(&signed.statement.unwrap()).unwrap();
         assert_eq!(build.builder.unwrap(), format!("{IDENTITY}{version}"));
-        assert_eq!(build.source_repository.as_deref(), Some("https://github.com/slsa-framework/example-package"));
+        assert_eq!(
+            build.source_repository.as_deref(),
+            Some("https://github.com/slsa-framework/example-package")
+        );
         assert_eq!(build.source_commit.as_deref(), Some(commit));
         assert_eq!(build.source_ref.as_deref(), Some("refs/heads/main"));
         assert_eq!(
@@ -104,7 +109,11 @@ fn every_way_of_tampering_is_refused_for_its_own_reason() {
     };
     let cases: [(&str, Change, &[RefusalKind]); 9] = [
         ("payload", |s| s.change_envelope(|e| flip(&mut e["payload"], 900)), &[RefusalKind::Signature]),
-        ("signature", |s| s.change_envelope(|e| flip(&mut e["signatures"][0]["sig"], 40)), &[RefusalKind::Signature]),
+        (
+            "signature",
+            |s| s.change_envelope(|e| flip(&mut e["signatures"][0]["sig"], 40)),
+            &[RefusalKind::Signature],
+        ),
         // Another signer's certificate was not valid when this was signed.
         ("certificate", other_certificate, &[RefusalKind::Expired]),
         (
@@ -115,7 +124,10 @@ fn every_way_of_tampering_is_refused_for_its_own_reason() {
                 let mut bytes = STANDARD.decode(body).unwrap();
                 let last = bytes.len() - 1;
                 bytes[last] ^= 1;
-                let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(bytes));
+                let pem = format!(
+                    "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                    STANDARD.encode(bytes)
+                );
                 s.annotations.insert(CERTIFICATE.into(), pem);
             },
             &[RefusalKind::Certificate],

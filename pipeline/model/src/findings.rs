@@ -49,9 +49,10 @@ pub struct ProvenanceFinding {
 impl ProvenanceFinding {
     /// The attestation that tells how the image was built: the best checked one.
     pub fn provenance(&self) -> Option<&AttestationRecord> {
-        self.attestations.iter().filter(|attestation| attestation.is_provenance()).reduce(|best, other| {
-            if other.checked.verdict > best.checked.verdict { other } else { best }
-        })
+        self.attestations
+            .iter()
+            .filter(|attestation| attestation.is_provenance())
+            .reduce(|best, other| if other.checked.verdict > best.checked.verdict { other } else { best })
     }
 }
 

@@ -184,7 +184,11 @@ pub(super) fn layers(listed: &Listed, manifest: &Manifest) -> Vec<Layer> {
 /// What the manifest says that it is
 /// ([image spec](https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidelines-for-artifact-usage)).
 fn artifact_type(image: &ImageManifest) -> Option<String> {
-    image.artifact_type().as_ref().map(ToString::to_string).or_else(|| Some(image.config().media_type().to_string()))
+    image
+        .artifact_type()
+        .as_ref()
+        .map(ToString::to_string)
+        .or_else(|| Some(image.config().media_type().to_string()))
 }
 
 fn kind(media_type: &str, artifact_type: Option<&str>, predicate: Option<String>) -> Option<Kind> {

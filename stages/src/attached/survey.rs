@@ -111,9 +111,7 @@ impl Survey {
         };
         Ok(match &manifest.content {
             // The referrers tag is an index of what the API would list.
-            Content::Index(index) => {
-                index.manifests().iter().filter_map(|one| listed(place, one)).collect()
-            }
+            Content::Index(index) => index.manifests().iter().filter_map(|one| listed(place, one)).collect(),
             Content::Image(_) => vec![Listed {
                 place,
                 digest: manifest.digest.clone(),

@@ -58,9 +58,7 @@ impl Targets {
                 })),
             },
             (Outcome::Failed(failure), None) => Self::None(Outcome::Failed(failure.clone())),
-            (Outcome::Absent, None) => {
-                Self::None(Outcome::Skipped("the registry has no such image".into()))
-            }
+            (Outcome::Absent, None) => Self::None(Outcome::Skipped("the registry has no such image".into())),
             (Outcome::Skipped(why), None) => Self::None(Outcome::Skipped(why.clone())),
             (Outcome::NotReached, None) => Self::None(Outcome::NotReached),
         }

@@ -16,10 +16,7 @@ const PAGE_SIZE: usize = 500;
 
 /// The kinds that are read: their kind, and where they are to be had in every version.
 const KINDS: [(&str, &[(&str, &str)]); 2] = [
-    (
-        "ClusterImagePolicy",
-        &[("v1beta1", "clusterimagepolicies"), ("v1alpha1", "clusterimagepolicies")],
-    ),
+    ("ClusterImagePolicy", &[("v1beta1", "clusterimagepolicies"), ("v1alpha1", "clusterimagepolicies")]),
     ("TrustRoot", &[("v1alpha1", "trustroots")]),
 ];
 

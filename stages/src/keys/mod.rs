@@ -34,7 +34,9 @@ impl KeySource {
         }
         if let Some(rest) = written.strip_prefix("k8s://") {
             return match rest.split_once('/') {
-                Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Some((namespace, name))
+                    if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+                {
                     Ok(Self::Secret { namespace: namespace.into(), name: name.into() })
                 }
                 _ => Err(format!("{written:?} is not of the form k8s://NAMESPACE/SECRET")),

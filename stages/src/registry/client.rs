@@ -213,7 +213,7 @@ impl RegistryClient {
     pub fn lists_its_own_tags(&self, asking: &Asking<'_>) -> bool {
         // ECR's pull-through caches look like any other repository of theirs.
         let may_be_a_cache = asking.registry.as_str().contains(".dkr.ecr.");
-let itself = (asking.registry.clone(), asking.repository.clone());
+        let itself = (asking.registry.clone(), asking.repository.clone());
         !may_be_a_cache && self.places(asking) == [itself]
     }
 

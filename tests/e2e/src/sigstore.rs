@@ -192,8 +192,7 @@ impl Sigstore {
         command.arg("--out").arg(self.trusted_root());
         run(command);
         let since = "2020-01-01T00:00:00Z";
-        let service =
-            |url: &str| json!([{"url": url, "majorApiVersion": 1, "validFor": {"start": since}, "operator": "test"}]);
+        let service = |url: &str| json!([{"url": url, "majorApiVersion": 1, "validFor": {"start": since}, "operator": "test"}]);
         let config = json!({
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
             "caUrls": service(fulcio), "oidcUrls": service(self.issuer.url()),

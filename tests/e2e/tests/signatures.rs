@@ -49,7 +49,8 @@ impl World {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sigstore = Sigstore::start().await;
-        let kinds = [("p256", "p256"), ("p384", "p384"), ("rsa", "rsa"), ("ed25519", "ed25519"), ("other", "p256")];
+        let kinds =
+            [("p256", "p256"), ("p384", "p384"), ("rsa", "rsa"), ("ed25519", "ed25519"), ("other", "p256")];
         let keys = kinds.map(|(name, kind)| (name, key_pair(folder.path(), name, kind))).into();
         Self { folder, sigstore, keys }
     }
@@ -189,8 +190,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn place(how: SignedAs, kind: Kind) -> Option<Place> {
-    let referrers =
-        if kind == Kind::GoContainerRegistry { Place::Referrers } else { Place::ReferrersTag };
+    let referrers = if kind == Kind::GoContainerRegistry { Place::Referrers } else { Place::ReferrersTag };
     match how {
         SignedAs::Nothing => None,
         SignedAs::Cosign2Key(_) | SignedAs::Cosign2TwoKeys | SignedAs::Cosign2Keyless => {
@@ -222,7 +222,11 @@ fn check(row: &ImageRecord, case: &Case, kind: Kind) {
         assert_eq!(signature.reason.as_ref().map(|reason| reason.kind), Some(*reason), "{told}");
     }
     let signatures = signature.signatures.clone().unwrap_or_default();
-    assert_eq!(signatures.len(), usize::from(how != &SignedAs::Nothing) + usize::from(how == &SignedAs::Cosign2TwoKeys), "{told}");
+    assert_eq!(
+        signatures.len(),
+        usize::from(how != &SignedAs::Nothing) + usize::from(how == &SignedAs::Cosign2TwoKeys),
+        "{told}"
+    );
     for signature in signatures {
         assert_eq!(Some(signature.attached.place), place(*how, kind), "{told}");
         assert_eq!(Some(signature.attached.form), form(*how), "{told}");
@@ -246,7 +250,8 @@ async fn every_form_in_every_registry_has_its_verdict() {
                 Some((_, image)) => image.clone(),
                 None => {
                     let repository = format!("{}/acme/app{}", registry.host(), signed.len());
-                    let digest = push(world.folder.path(), &format!("{repository}:v1"), &format!("{:?}", case.0));
+                    let digest =
+                        push(world.folder.path(), &format!("{repository}:v1"), &format!("{:?}", case.0));
                     world.sign(&format!("{repository}@{digest}"), case.0);
                     signed.push((case.0, format!("{repository}:v1")));
                     format!("{repository}:v1")

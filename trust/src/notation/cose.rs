@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use coset::cbor::value::Value;
 use coset::iana::{Algorithm, EnumI64 as _, HeaderParameter};
-use coset::{
-    CoseSign1, Label, RegisteredLabel, RegisteredLabelWithPrivate, TaggedCborSerializable as _,
-};
+use coset::{CoseSign1, Label, RegisteredLabel, RegisteredLabelWithPrivate, TaggedCborSerializable as _};
 use jiff::Timestamp;
 use provenance_model::trust::{Refusal, RefusalKind};
 use sigstore_verify::crypto::SigningScheme;
@@ -23,8 +21,12 @@ pub(super) fn read(bytes: &Bytes) -> Result<Envelope, Refusal> {
         Some(RegisteredLabelWithPrivate::Assigned(Algorithm::PS256)) => (SigningScheme::RsaPssSha256, false),
         Some(RegisteredLabelWithPrivate::Assigned(Algorithm::PS384)) => (SigningScheme::RsaPssSha384, false),
         Some(RegisteredLabelWithPrivate::Assigned(Algorithm::PS512)) => (SigningScheme::RsaPssSha512, false),
-        Some(RegisteredLabelWithPrivate::Assigned(Algorithm::ES256)) => (SigningScheme::EcdsaP256Sha256, true),
-        Some(RegisteredLabelWithPrivate::Assigned(Algorithm::ES384)) => (SigningScheme::EcdsaP384Sha384, true),
+        Some(RegisteredLabelWithPrivate::Assigned(Algorithm::ES256)) => {
+            (SigningScheme::EcdsaP256Sha256, true)
+        }
+        Some(RegisteredLabelWithPrivate::Assigned(Algorithm::ES384)) => {
+            (SigningScheme::EcdsaP384Sha384, true)
+        }
         other => {
             return refuse(RefusalKind::Unsupported, format!("its algorithm {other:?} is not supported"));
         }

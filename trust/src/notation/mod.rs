@@ -109,7 +109,10 @@ impl Envelope {
         }
         let unknown = self.attributes.critical.iter().find(|name| !UNDERSTOOD.contains(&name.as_str()));
         if let Some(name) = unknown {
-            return refuse(RefusalKind::Unsupported, format!("its critical attribute {name:?} is not understood"));
+            return refuse(
+                RefusalKind::Unsupported,
+                format!("its critical attribute {name:?} is not understood"),
+            );
         }
         if self.attributes.content_type.as_deref() != Some(PAYLOAD) {
             let found = self.attributes.content_type.as_deref().unwrap_or("nothing");
@@ -119,8 +122,9 @@ impl Envelope {
         let key = leaf.tbs_certificate.subject_public_key_info.to_der();
         let key = key.or_else(|error| refuse(RefusalKind::Certificate, error.to_string()))?;
         let signature = SignatureBytes::from_bytes(&self.signature);
-        verify_signature(&DerPublicKey::new(key), &self.signed, &signature, self.scheme)
-            .or_else(|_| refuse(RefusalKind::Signature, "the signature does not fit its payload and certificate"))?;
+        verify_signature(&DerPublicKey::new(key), &self.signed, &signature, self.scheme).or_else(|_| {
+            refuse(RefusalKind::Signature, "the signature does not fit its payload and certificate")
+        })?;
         let payload: Payload = serde_json::from_slice(&self.payload)
             .or_else(|error| refuse(RefusalKind::Malformed, format!("its payload: {error}")))?;
         if payload.target_artifact.digest != target.as_str() {
@@ -162,9 +166,10 @@ impl Envelope {
             webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
                 Refusal::new(RefusalKind::Expired, format!("the certificate's chain: {error}"))
             }
-            webpki::Error::UnknownIssuer => {
-                Refusal::new(RefusalKind::Certificate, format!("its chain does not end in the {}", store.name))
-            }
+            webpki::Error::UnknownIssuer => Refusal::new(
+                RefusalKind::Certificate,
+                format!("its chain does not end in the {}", store.name),
+            ),
             error => Refusal::new(RefusalKind::Certificate, format!("the certificate's chain: {error}")),
         })
     }

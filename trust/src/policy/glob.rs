@@ -107,7 +107,10 @@ mod tests {
             ("ghcr.io/acme/**", "ghcr.io/acme/team/web:1.0"),
             ("ghcr.io/acme/web:*", "ghcr.io/acme/web:1.0"),
             ("registry.lan:5000/**", "registry.lan:5000/web"),
-            ("gcr.io/*/web@sha256:*", "gcr.io/acme/web@sha256:489075c9ca37b7e08a7a71d30b69010cdf1b151396a5feeef7ca5b63134c887e"),
+            (
+                "gcr.io/*/web@sha256:*",
+                "gcr.io/acme/web@sha256:489075c9ca37b7e08a7a71d30b69010cdf1b151396a5feeef7ca5b63134c887e",
+            ),
         ] {
             assert!(matches(glob, image), "{glob} {image}");
         }

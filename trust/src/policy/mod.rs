@@ -143,8 +143,7 @@ impl std::fmt::Display for Wanted {
 /// Makes sure that the signer is one of these.
 pub(crate) fn authorised(identities: &[Identity], signer: &Signer) -> Result<(), Refusal> {
     let (subject, issuer) = (signer.identity.as_deref(), signer.issuer.as_deref());
-    let by_subject: Vec<_> =
-        identities.iter().filter(|identity| identity.subject.accepts(subject)).collect();
+    let by_subject: Vec<_> = identities.iter().filter(|identity| identity.subject.accepts(subject)).collect();
     if identities.is_empty() || by_subject.iter().any(|identity| identity.issuer.accepts(issuer)) {
         return Ok(());
     }

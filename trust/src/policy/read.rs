@@ -68,7 +68,9 @@ pub fn from_json(value: Value) -> Result<Document, String> {
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let version = value["apiVersion"].as_str().unwrap_or_default();
     if !version.starts_with("policy.sigstore.dev/") {
-        return Err(format!("{version:?} {kind:?} is no policy: wanted is policy.sigstore.dev, ClusterImagePolicy"));
+        return Err(format!(
+            "{version:?} {kind:?} is no policy: wanted is policy.sigstore.dev, ClusterImagePolicy"
+        ));
     }
     if name.is_empty() {
         return Err(format!("a {kind} has no metadata.name"));
@@ -80,7 +82,8 @@ pub fn from_json(value: Value) -> Result<Document, String> {
             Ok(Document::Policy(Unresolved { name, spec }))
         }
         "TrustRoot" => {
-            let root = trust_root::read(&name, &value["spec"]).map_err(|why| format!("TrustRoot {name}: {why}"))?;
+            let root =
+                trust_root::read(&name, &value["spec"]).map_err(|why| format!("TrustRoot {name}: {why}"))?;
             Ok(Document::TrustRoot(Arc::new(root)))
         }
         other => Err(format!("kind {other:?} is no policy: wanted is ClusterImagePolicy or TrustRoot")),
@@ -257,8 +260,7 @@ fn resolve(name: &str, spec: Spec, found: &Found) -> Result<Policy, String> {
     if spec.authorities.is_empty() {
         return Err("spec.authorities is empty".into());
     }
-    let images =
-        spec.images.iter().map(|image| Glob::parse(&image.glob)).collect::<Result<_, _>>()?;
+    let images = spec.images.iter().map(|image| Glob::parse(&image.glob)).collect::<Result<_, _>>()?;
     let authorities = spec
         .authorities
         .into_iter()
@@ -363,9 +365,7 @@ fn keys(policy: &str, index: usize, spec: &KeySpec, found: &Found) -> Result<Vec
     let keys = match (&spec.data, spec.reference()) {
         (Some(data), _) => PublicKey::all_from_pem(&format!("{policy}/{index}"), data)
             .map_err(|why| format!("key.data: {why}"))?,
-        (None, Some(reference)) => {
-            found.keys.get(&reference).cloned().ok_or("its key was not fetched")?
-        }
+        (None, Some(reference)) => found.keys.get(&reference).cloned().ok_or("its key was not fetched")?,
         (None, None) => unreachable!("one of the three is given"),
     };
     Ok(keys.into_iter().map(|key| key.with_hash(hash)).collect())
@@ -402,6 +402,10 @@ fn predicate_type(written: String) -> Result<String, String> {
         "openvex" => "https://openvex.dev/ns".into(),
         "custom" => "https://cosign.sigstore.dev/attestation/v1".into(),
         uri if uri.contains("://") => written,
-        other => return Err(format!("attestations.predicateType {other:?} is neither a URI nor a known short name")),
+        other => {
+            return Err(format!(
+                "attestations.predicateType {other:?} is neither a URI nor a known short name"
+            ));
+        }
     })
 }
