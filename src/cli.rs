@@ -12,7 +12,6 @@ use provenance_sinks::FileSink;
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::RegistryClient;
-use provenance_trust::Root;
 
 use crate::config::{Config, ConfigErrors};
 use crate::options::{self, On};
@@ -256,8 +255,7 @@ async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
     let about = About { cluster_name: Some(demo::CLUSTER.into()), ..About::default() };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    let trust = Trust { roots: Root::embedded(), ..Trust::default() };
-    let report = examine(Source::Cluster(source), &config, trust, about, &order).await?;
+    let report = examine(Source::Cluster(source), &config, demo::trust()?, about, &order).await?;
     drop(fleet);
     let report = write(sink, report, true).await?;
     print_as_asked(&report, matches)?;

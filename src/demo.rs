@@ -3,14 +3,43 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, Namespaces};
 use provenance_stages::registry::Endpoints;
 use provenance_testbed::Fleet;
+use provenance_trust::Root;
+use provenance_trust::policy::{Document, Found, documents};
 
 use crate::config::Config;
 
 /// The cluster's name in the demo's report.
 pub const CLUSTER: &str = "demo";
+
+/// The demo's policy: what the company builds must be signed with its key.
+const POLICY: &str = "
+apiVersion: policy.sigstore.dev/v1beta1
+kind: ClusterImagePolicy
+metadata: {name: acme-signs-what-it-builds}
+spec:
+  images: [{glob: ghcr.io/acme/**}]
+  authorities: [{key: {data: KEY}}]
+";
+
+/// What the demo trusts.
+///
+/// # Errors
+///
+/// Where its policy cannot be read, which is a defect.
+pub fn trust() -> anyhow::Result<Trust> {
+    let key = serde_json::to_string(&Fleet::demo_key())?;
+    let mut policies = Vec::new();
+    for document in documents(&POLICY.replace("KEY", &key)).map_err(anyhow::Error::msg)? {
+        if let Document::Policy(policy) = document {
+            policies.push(policy.resolve(&Found::default()).map_err(anyhow::Error::msg)?);
+        }
+    }
+    Ok(Trust { roots: Root::embedded(), policies, ..Trust::default() })
+}
 
 /// The demo's fleet, started, and the source that reads it.
 ///

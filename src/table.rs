@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use provenance_model::DriftState;
 use provenance_model::report::build::stages;
-use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict};
+use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict, StageRecord};
 use provenance_model::trust::Verdict;
 
 /// How a table is drawn.
@@ -126,8 +126,13 @@ pub fn render(report: &Report, style: Style) -> String {
         if let Some(meaning) = finding.meaning() {
             line(format!("{}: {meaning}", finding.word()));
         }
+        let of_finding = rows.iter().filter(|(of, _)| of == finding).map(|(_, row)| *row);
+        match finding {
+            Finding::Failed => reasons(of_finding.flat_map(failures), &mut line),
+            Finding::Refused => reasons(of_finding.flat_map(refusals), &mut line),
+            _ => {}
+        }
     }
-    reasons(&rows, &mut line);
 
     let summary = &report.summary;
     let told: Vec<_> =
@@ -165,11 +170,33 @@ fn is_refused(row: &ImageRecord) -> bool {
 /// Reasons told one by one at the most.
 const REASONS: usize = 20;
 
-/// Why rows failed or were refused: each reason once, with the stages and images it struck.
-fn reasons(rows: &[(Finding, &ImageRecord)], line: &mut impl FnMut(String)) {
+/// A reason, the stage it struck, and the image.
+type Reason<'a> = (String, &'static str, &'a str);
+
+/// Why a row's stages failed.
+fn failures(row: &ImageRecord) -> Vec<Reason<'_>> {
+    let failed = |(name, stage)| {
+        let stage: &StageRecord = stage;
+        let reason = stage.reason.as_ref().filter(|reason| reason.kind.is_some())?;
+        Some((printable(&reason.message), name, row.image.as_str()))
+    };
+    stages(row).filter_map(failed).collect()
+}
+
+/// Why a row's signature is refused.
+fn refusals(row: &ImageRecord) -> Vec<Reason<'_>> {
+    let refusal = row.signature.as_ref().and_then(|signature| signature.reason.as_ref());
+    refusal
+        .map(|refusal| (printable(&refusal.message), "signature", row.image.as_str()))
+        .into_iter()
+        .collect()
+}
+
+/// Each reason once, with the stages and images it struck.
+fn reasons<'a>(all: impl Iterator<Item = Reason<'a>>, line: &mut impl FnMut(String)) {
     let mut reasons: Vec<(String, Vec<&'static str>, Vec<&str>)> = Vec::new();
-    let mut add =
-        |told: String, stage: &'static str, image| match reasons.iter_mut().find(|known| known.0 == told) {
+    for (told, stage, image) in all {
+        match reasons.iter_mut().find(|known| known.0 == told) {
             Some((_, stages, images)) => {
                 if !stages.contains(&stage) {
                     stages.push(stage);
@@ -179,15 +206,6 @@ fn reasons(rows: &[(Finding, &ImageRecord)], line: &mut impl FnMut(String)) {
                 }
             }
             None => reasons.push((told, vec![stage], vec![image])),
-        };
-    for (finding, row) in rows {
-        for (name, stage) in stages(row) {
-            let Some(reason) = stage.reason.as_ref().filter(|reason| reason.kind.is_some()) else { continue };
-            add(printable(&reason.message), name, row.image.as_str());
-        }
-        let refusal = row.signature.as_ref().and_then(|signature| signature.reason.as_ref());
-        if let (Finding::Refused, Some(refusal)) = (finding, refusal) {
-            add(printable(&refusal.message), "signature", row.image.as_str());
         }
     }
     for (reason, stages, images) in reasons.iter().take(REASONS) {

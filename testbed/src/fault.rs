@@ -51,6 +51,7 @@ impl Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     contains: String,
+    at_end: bool,
     times: Option<usize>,
     skip: usize,
     effect: Effect,
@@ -59,7 +60,16 @@ pub struct Fault {
 impl Fault {
     /// Strikes every request whose `METHOD /path?query` contains `contains`.
     pub fn on(contains: &str, effect: Effect) -> Self {
-        Self { contains: contains.to_owned(), times: None, skip: 0, effect }
+        Self { contains: contains.to_owned(), at_end: false, times: None, skip: 0, effect }
+    }
+
+    /// Strikes every request whose `METHOD /path?query` ends with `end`.
+    pub fn at_end(end: &str, effect: Effect) -> Self {
+        Self { at_end: true, ..Self::on(end, effect) }
+    }
+
+    fn fits(&self, line: &str) -> bool {
+        if self.at_end { line.ends_with(&self.contains) } else { line.contains(&self.contains) }
     }
 
     /// Strikes only so many times.
@@ -89,7 +99,7 @@ impl Faults {
     /// The effect of the first fault that strikes this request.
     pub(crate) fn strike(&self, line: &str) -> Option<Effect> {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for fault in faults.iter_mut().filter(|fault| line.contains(&fault.contains)) {
+        for fault in faults.iter_mut().filter(|fault| fault.fits(line)) {
             if fault.skip > 0 {
                 fault.skip -= 1;
                 continue;

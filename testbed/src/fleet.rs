@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::attach::{self, SigningKey};
 use crate::fault::{Effect, Fault};
 use crate::image::BuiltImage;
 use crate::kube::{KubeApi, controller, pod};
@@ -80,6 +81,7 @@ impl Fleet {
         fleet.shop();
         fleet.platform();
         fleet.trouble();
+        fleet.trust();
         // Two registries that do not answer as they should: one throttles for a moment, one is down.
         fleet.registries["quay.io"].fault(Fault::on("/manifests/", Effect::retry_after(429, 1)).times(1));
         fleet.registries["mirror.acme.example"].stop().await;
@@ -114,7 +116,12 @@ impl Fleet {
 
         // The runtime names the platform's own manifest, not the index.
         let postgres = "postgres:16.4";
-        let built = BuiltImage::multi("postgres 16.4", &linux);
+        let built = attach::attested_by_buildkit("postgres 16.4", &linux, |_| {
+            vec![
+                ("https://slsa.dev/provenance/v0.2", buildkit()),
+                ("https://spdx.dev/Document", attach::spdx("postgres")),
+            ]
+        });
         self.push("docker.io/library/postgres:16.4", &built);
         let platform_id = format!("docker.io/library/postgres@{}", built.children()[0]);
         let uid = self.kube.add_owned(("apps/v1", "StatefulSet"), "shop", "db", &Value::Null);
@@ -209,6 +216,43 @@ impl Fleet {
         self.deployment("monitoring", "node-exporter", 1, &[("exporter", exporter, &id)]);
     }
 
+    /// What is attached: the company signs what it builds, one image was signed by somebody else, and others come with
+    /// SBOMs only.
+    fn trust(&self) {
+        let (ours, theirs) = (SigningKey::number(1), SigningKey::number(2));
+        let ghcr = &self.registries["ghcr.io"];
+        let linux = ["linux/amd64", "linux/arm64"];
+        let sign = |key: &SigningKey, repository: &str, image: &BuiltImage| {
+            let digest = image.digest();
+            ghcr.attach(repository, Some(&attach::tag(&digest, ".sig")), &key.signature(&digest));
+            digest
+        };
+        let web = sign(&ours, "acme/shop-web", &BuiltImage::multi("shop-web 1.14.2", &linux));
+        let source = "https://github.com/acme/shop-web";
+        let built = attach::slsa(source, "6dcb09b5b57875f334f61aebed695e2e4193db5e");
+        let attested = ours.attestation(&web, "https://slsa.dev/provenance/v1", &built);
+        ghcr.attach("acme/shop-web", Some(&attach::tag(&web, ".att")), &attested);
+        let kind = "application/spdx+json";
+        let sbom = attach::referrer(&web, kind, kind, &attach::spdx("shop-web").to_string());
+        ghcr.attach("acme/shop-web", None, &sbom);
+        for day in ["monday", "friday"] {
+            sign(&ours, "acme/shop-api", &BuiltImage::multi(&format!("shop-api of {day}"), &linux));
+        }
+        sign(&theirs, "acme/search", &BuiltImage::multi("search", &linux));
+        sign(&ours, "acme/legacy-batch", &BuiltImage::single("legacy-batch"));
+        sign(&ours, "acme/checkout", &BuiltImage::single("checkout 2.3.0, deleted"));
+        let kafka = BuiltImage::multi("kafka", &linux).digest();
+        let bom =
+            json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"name": "zookeeper"}]});
+        let sbom = attach::document("application/vnd.cyclonedx+json", &bom.to_string());
+        self.registries["quay.io"].attach("strimzi/kafka", Some(&attach::tag(&kafka, ".sbom")), &sbom);
+    }
+
+    /// The public key with which the demo's company signs.
+    pub fn demo_key() -> String {
+        SigningKey::number(1).public_pem()
+    }
+
     fn trouble(&self) {
         let hex = "5f".repeat(32);
         let payments = "registry.acme.example/payments/ledger:5.1";
@@ -236,6 +280,20 @@ impl Fleet {
             self.kube.add(pod(namespace, &format!("{set}-{number}"), &owner, containers));
         }
     }
+}
+
+/// SLSA provenance v0.2 as `BuildKit` writes it.
+fn buildkit() -> Value {
+    json!({
+        "builder": {"id": "https://github.com/docker-library/postgres/actions/runs/1"},
+        "buildType": "https://mobyproject.org/buildkit@v1",
+        "materials": [{"uri": "pkg:docker/debian@bookworm", "digest": {"sha256": "5f".repeat(32)}}],
+        "invocation": {"configSource": {
+            "uri": "https://github.com/docker-library/postgres.git#refs/heads/master",
+            "digest": {"sha1": "7f1a1c6a1d7a2c6ee3c3d3b2b1f0a9d8c7b6a5f4"}, "entryPoint": "Dockerfile",
+        }},
+        "metadata": {"buildStartedOn": "2026-01-02T03:04:05Z", "reproducible": false},
+    })
 }
 
 /// Registry, repository and tag of a whole image name.

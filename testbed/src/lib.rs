@@ -3,6 +3,7 @@
 //!
 //! It must not flatter: a contract test asks it and real servers the same questions.
 
+pub mod attach;
 pub mod fault;
 pub mod fleet;
 pub mod image;

@@ -15,6 +15,13 @@ pub struct Logged {
     pub status: u16,
 }
 
+impl Logged {
+    /// `METHOD /path?query`.
+    pub fn line(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
 /// All requests so far.
 #[derive(Debug, Default)]
 pub(crate) struct Log(Mutex<Vec<Logged>>);

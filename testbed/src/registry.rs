@@ -88,16 +88,23 @@ impl Registry {
 
     /// Puts an image under a tag. Answers its digest.
     pub fn push(&self, repository: &str, tag: &str, image: &BuiltImage) -> String {
+        self.attach(repository, Some(tag), image);
+        image.digest()
+    }
+
+    /// Puts something attached into a repository: under a tag, or as a referrer without one.
+    pub fn attach(&self, repository: &str, tag: Option<&str>, attached: &BuiltImage) {
         let mut repositories = self.world.repositories();
         let repository = repositories.entry(repository.to_owned()).or_default();
-        for blob in &image.blobs {
+        for blob in &attached.blobs {
             repository.blobs.insert(digest(blob), blob.clone());
         }
-        for (media_type, bytes) in &image.manifests {
+        for (media_type, bytes) in &attached.manifests {
             repository.manifests.insert(digest(bytes), (media_type.clone(), bytes.clone()));
         }
-        repository.tags.insert(tag.to_owned(), image.digest());
-        image.digest()
+        if let Some(tag) = tag {
+            repository.tags.insert(tag.to_owned(), attached.digest());
+        }
     }
 
     /// Takes a tag away; what it named stays.
