@@ -131,8 +131,10 @@ impl Survey {
             let trail = Trail::default();
             let listed = self.client.tags_in_one_page(&whereabouts.asking(&trail)).await;
             let of_a_digest = |tag: &String| tag.starts_with("sha256-") || tag.starts_with("sha512-");
-            // A list that is not to be had answers nothing; the tags are then asked for one by one.
-            let known = listed.ok().flatten().map(|tags| tags.into_iter().filter(of_a_digest).collect());
+            // A list that is not to be had, or that lacks even the image's own tag, answers nothing; the tags are then
+            // asked for one by one.
+            let known = listed.ok().flatten().filter(|tags| !tags.is_empty());
+            let known = known.map(|tags| tags.into_iter().filter(of_a_digest).collect());
             Arc::new((known, trail.of(NOBODY)))
         };
         let kept = self.lists.get_with(whereabouts.clone(), ask).await;

@@ -353,6 +353,8 @@ impl RegistryClient {
     async fn tags_at(&self, asking: &Asking<'_>, most: usize) -> Result<Option<TagList>, Failure> {
         #[derive(Deserialize)]
         struct Page {
+            /// Null for a repository without tags; without this field it is no list.
+            #[serde(deserialize_with = "Option::deserialize")]
             tags: Option<Vec<String>>,
         }
         let mut url = self.url(asking, "tags/list")?;
