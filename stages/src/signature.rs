@@ -9,6 +9,7 @@ use std::sync::Arc;
 use provenance_engine::{Failure, Outcome, Stage};
 use provenance_model::trust::{Checked, Refusal, RefusalKind, SignatureRecord, Verdict};
 use provenance_model::{Digest, Dossier, PolicyRecord, SignatureFinding};
+use provenance_trust::evidence::COSIGN_SIGN;
 use provenance_trust::notation::Envelope;
 use provenance_trust::policy::AuthorityKind;
 use provenance_trust::{Judgement, Policy, Signed};
@@ -151,8 +152,7 @@ impl Examination<'_> {
                 _ => Signed::bundle(&bytes),
             };
             let signed = match read {
-                // A bundle that turns out to state something is none of this stage's business.
-                Ok(signed) if !signed.is_signature() => continue,
+                Ok(signed) if is_statement(&item, &signed) => continue,
                 Ok(signed) => signed,
                 Err(refusal) => {
                     let checked = Checked::invalid(refusal);
@@ -296,6 +296,15 @@ impl Examination<'_> {
             }
         }
         PolicyRecord { name: policy.name.clone(), satisfied: false, authority: None, reason }
+    }
+}
+
+/// Whether a bundle states something about the image and so is none of this stage's business. What it says of itself
+/// is believed only where its annotations say the same, or its signature holds.
+fn is_statement(item: &Item, signed: &Signed) -> bool {
+    match item.kind.predicate() {
+        Some(told) => told != COSIGN_SIGN,
+        None => !signed.is_signature() && signed.fits_its_certificate(&item.subject),
     }
 }
 

@@ -42,18 +42,9 @@ impl SigningKey {
 
     /// cosign's signature of a manifest, to be pushed under its tag `.sig`.
     pub fn signature(&self, of: &str) -> BuiltImage {
-        let payload = json!({
-            "critical": {
-                "identity": {"docker-reference": ""},
-                "image": {"docker-manifest-digest": of},
-                "type": "cosign container image signature",
-            },
-            "optional": null,
-        });
-        let payload = Bytes::from(payload.to_string());
-        let annotations = json!({"dev.cosignproject.cosign/signature": self.sign(&payload)});
-        let media_type = "application/vnd.dev.cosign.simplesigning.v1+json";
-        artifact(None, None, &[(media_type, payload, annotations)])
+        let (payload, signature) = simple_signing(of, |payload| self.0.sign(payload).as_ref().to_vec());
+        let signature = STANDARD.encode(signature);
+        simple_signing_manifest(payload, json!({"dev.cosignproject.cosign/signature": signature}))
     }
 
     /// cosign's attestation of a manifest, to be pushed under its tag `.att`.
@@ -71,6 +62,26 @@ impl SigningKey {
         let media_type = "application/vnd.dsse.envelope.v1+json";
         artifact(None, None, &[(media_type, Bytes::from(envelope.to_string()), annotations)])
     }
+}
+
+/// cosign's payload about a manifest, and a signature over it.
+pub fn simple_signing(of: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> (Bytes, Vec<u8>) {
+    let payload = json!({
+        "critical": {
+            "identity": {"docker-reference": ""},
+            "image": {"docker-manifest-digest": of},
+            "type": "cosign container image signature",
+        },
+        "optional": null,
+    });
+    let payload = Bytes::from(payload.to_string());
+    let signature = sign(&payload);
+    (payload, signature)
+}
+
+/// The manifest of a signature of cosign's: its payload, and all else in annotations.
+pub fn simple_signing_manifest(payload: Bytes, annotations: Value) -> BuiltImage {
+    artifact(None, None, &[("application/vnd.dev.cosign.simplesigning.v1+json", payload, annotations)])
 }
 
 /// An in-toto statement about a manifest.

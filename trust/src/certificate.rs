@@ -4,11 +4,12 @@
 use provenance_model::Digest;
 use provenance_model::trust::{Refusal, RefusalKind, Signer};
 use sigstore_verify::VerificationPolicy;
-use sigstore_verify::crypto::CertificateInfo;
+use sigstore_verify::crypto::{CertificateInfo, parse_certificate_info};
 use sigstore_verify::types::bundle::TimestampVerificationData;
 use sigstore_verify::types::{Artifact, Bundle};
 
 use crate::evidence::{Payload, Signed};
+use crate::key::PublicKey;
 use crate::refusals::{self, refuse};
 use crate::roots::{Root, Without};
 use crate::{simple_signing, subject};
@@ -21,6 +22,7 @@ pub(crate) fn by_certificate(
     roots: &[&Root],
     without: Without,
 ) -> Result<Signer, Refusal> {
+    fits(signed, target)?;
     let mut reason: Option<Refusal> = None;
     for root in roots {
         match against(signed, target, root, without.or(root.without)) {
@@ -36,6 +38,22 @@ pub(crate) fn by_certificate(
         }
     }
     Err(reason.unwrap_or_else(|| Refusal::new(RefusalKind::NothingGiven, "no trusted root is given")))
+}
+
+/// Whether the signature fits what it is over and the certificate that came with it. Asked first, so that what was
+/// changed is told from a log or timestamp authority that does not know it.
+pub(crate) fn fits(signed: &Signed, target: &Digest) -> Result<(), Refusal> {
+    let Some(leaf) = signed.certificates.first() else {
+        return refuse(RefusalKind::Certificate, "it comes without a certificate");
+    };
+    let key = parse_certificate_info(leaf)
+        .map_err(|error| error.to_string())
+        .and_then(|info| PublicKey::from_der("certificate", info.public_key.as_bytes()))
+        .or_else(|why| refuse(RefusalKind::Certificate, format!("the certificate: {why}")))?;
+    if key.fits(signed, target) {
+        return Ok(());
+    }
+    refuse(RefusalKind::Signature, "the signature does not fit what it signs and its certificate")
 }
 
 fn against(signed: &Signed, target: &Digest, root: &Root, without: Without) -> Result<Signer, Refusal> {

@@ -11,12 +11,12 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use sigstore_verify::crypto::{WEBPKI_VERIFICATION_ALGS, parse_certificate_info, verify_signature};
-use sigstore_verify::types::{DerCertificate, DerPublicKey, Sha256Hash, SignatureBytes, pae};
+use sigstore_verify::crypto::{WEBPKI_VERIFICATION_ALGS, parse_certificate_info};
+use sigstore_verify::types::{DerCertificate, DerPublicKey, Sha256Hash, SignatureBytes};
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::certificate::signer;
-use crate::evidence::{LegacyEntry, Payload, Signed, pem_blocks};
+use crate::evidence::{LegacyEntry, Signed, pem_blocks};
 use crate::key::PublicKey;
 use crate::refusals::refuse;
 use crate::roots::{Root, Without};
@@ -81,7 +81,7 @@ impl EntryV001 {
         })
     }
 
-    /// Verifies what was signed with a certificate.
+    /// Verifies what was signed with a certificate, whose signature is known to fit.
     pub(crate) fn by_certificate(
         &self,
         signed: &Signed,
@@ -106,14 +106,6 @@ impl EntryV001 {
         if !without.certificate_timestamp {
             certificate_timestamp::verify(leaf.as_bytes(), &issuer, &root.root)?;
         }
-        let Payload::Dsse { payload_type, payload } = &signed.payload else {
-            return refuse(RefusalKind::LogEntry, "the log entry is one for attestations");
-        };
-        let scheme = info.key_algorithm.default_signing_scheme();
-        let signature = SignatureBytes::from_bytes(&signed.signature);
-        verify_signature(&info.public_key, &pae(payload_type, payload), &signature, scheme).or_else(
-            |_| refuse(RefusalKind::Signature, "the signature does not fit the envelope's payload"),
-        )?;
         self.is_about_envelope()?;
         let logged = pem_blocks(&self.public_key).next().and_then(|pem| DerCertificate::from_pem(pem).ok());
         if logged.as_ref() != Some(leaf) {
@@ -132,7 +124,7 @@ impl EntryV001 {
     }
 
     /// Verifies that the log knows this envelope by this key. Answers when it was logged.
-    pub(crate) fn by_key(&self, _: &Signed, key: &PublicKey, root: &Root) -> Result<Timestamp, Refusal> {
+    pub(crate) fn by_key(&self, key: &PublicKey, root: &Root) -> Result<Timestamp, Refusal> {
         let time = self.signed_at(root)?;
         self.is_about_envelope()?;
         let logged = pem_blocks(&self.public_key).next().and_then(|pem| DerPublicKey::from_pem(pem).ok());

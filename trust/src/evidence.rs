@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use provenance_model::Digest;
 use provenance_model::trust::{Form, Refusal, RefusalKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use sigstore_verify::types::bundle::VerificationMaterialContent;
 use sigstore_verify::types::{Bundle, DerCertificate, SignatureContent};
 
+use crate::certificate::fits;
 use crate::entry_v001::EntryV001;
 use crate::refusals::refuse;
 use crate::statement::Statement;
@@ -202,12 +204,19 @@ impl Signed {
         })
     }
 
-    /// Whether this signs the image itself, rather than a statement about it.
+    /// Whether this signs the image itself, rather than a statement about it. An envelope whose payload cannot be
+    /// read may have been a signature before it was tampered with, and counts as one.
     pub fn is_signature(&self) -> bool {
         match &self.payload {
             Payload::SimpleSigning(_) | Payload::Manifest => true,
-            Payload::Dsse { .. } => self.predicate_type() == Some(COSIGN_SIGN),
+            Payload::Dsse { .. } => self.predicate_type().is_none_or(|kind| kind == COSIGN_SIGN),
         }
+    }
+
+    /// Whether the signature fits the certificate it came with, so that what it says of itself was not changed since.
+    /// True also where it came with none, since nobody can tell then.
+    pub fn fits_its_certificate(&self, target: &Digest) -> bool {
+        !self.has_certificate() || fits(self, target).is_ok()
     }
 
     /// The type of the statement's predicate, where it is a statement.

@@ -111,8 +111,19 @@ impl PublicKey {
         schemes.iter().filter(fits).copied().collect()
     }
 
+    /// Whether the key made this signature over what it says it is over.
+    pub(crate) fn fits(&self, signed: &Signed, target: &Digest) -> bool {
+        match &signed.payload {
+            Payload::SimpleSigning(payload) => self.signed(payload, &signed.signature),
+            Payload::Dsse { payload_type, payload } => {
+                self.signed(&pae(payload_type, payload), &signed.signature)
+            }
+            Payload::Manifest => self.signed_digest(target, &signed.signature),
+        }
+    }
+
     /// Whether the key made this signature over these bytes.
-    pub(crate) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
+    fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
         let signature = SignatureBytes::from_bytes(signature);
         self.schemes()
             .into_iter()
@@ -153,11 +164,7 @@ pub(crate) fn by_key(
     roots: &[&Root],
     log_required: bool,
 ) -> Result<Signer, Refusal> {
-    let holds = match &signed.payload {
-        Payload::SimpleSigning(payload) => key.signed(payload, &signed.signature),
-        Payload::Dsse { payload_type, payload } => key.signed(&pae(payload_type, payload), &signed.signature),
-        Payload::Manifest => key.signed_digest(target, &signed.signature),
-    };
+    let holds = key.fits(signed, target);
     if !holds && signed.has_certificate() {
         let why = format!("it was made with a certificate, not with the key {}", key.name);
         return refuse(RefusalKind::Key, why);
@@ -214,7 +221,7 @@ fn logged(
     let mut reason: Option<Refusal> = None;
     for root in roots {
         let answer = match &signed.entry {
-            Some(entry) => entry.by_key(signed, key, root).map(|time| Some((true, Some(time)))),
+            Some(entry) => entry.by_key(key, root).map(|time| Some((true, Some(time)))),
             None => in_bundle(signed, target, key, root),
         };
         match answer {

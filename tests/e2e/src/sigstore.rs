@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::log::Log;
 use crate::process::{Server, free_port, is_listening, run, tool};
 
 /// A key that signs tokens (JWS, ES256).
@@ -121,7 +122,7 @@ impl Drop for Issuer {
     }
 }
 
-/// A private sigstore: Fulcio and a timestamp authority, no log.
+/// A private sigstore: Fulcio and a timestamp authority, and a log where one is wanted.
 #[derive(Debug)]
 pub struct Sigstore {
     /// Who says who signs.
@@ -129,16 +130,35 @@ pub struct Sigstore {
     folder: TempDir,
     fulcio: String,
     stamps: String,
+    log: Option<Log>,
     _servers: Vec<Server>,
 }
 
 impl Sigstore {
-    /// Starts everything, and makes the trusted root and the signing configuration.
+    /// Starts it without a log.
     ///
     /// # Panics
     ///
     /// Where something does not come up.
     pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// Starts it with a transparency log.
+    ///
+    /// # Panics
+    ///
+    /// Where something does not come up.
+    pub async fn start_with_log() -> Self {
+        Self::with(Some(Log::start().await)).await
+    }
+
+    /// Starts everything, and makes the trusted root and the signing configuration.
+    ///
+    /// # Panics
+    ///
+    /// Where something does not come up.
+    async fn with(log: Option<Log>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let issuer = Issuer::start().await;
         let (fulcio_port, grpc_port, metrics_port, stamp_port) =
@@ -157,8 +177,7 @@ impl Sigstore {
         let mut fulcio = Server::start("fulcio", command, folder.path());
         fulcio.until_ready(async || is_listening(fulcio_port).await).await;
         let mut command = Command::new(tool("timestamp-server"));
-        command.args(["serve", "--timestamp-signer", "memory", "--host", "127.0.0.1"]);
-        command.args(["--port", &stamp_port.to_string(), "--disable-ntp-monitoring"]);
+        command.args(["-port", &stamp_port.to_string()]);
         let mut stamps = Server::start("timestamp-server", command, folder.path());
         stamps.until_ready(async || is_listening(stamp_port).await).await;
         let this = Self {
@@ -166,6 +185,7 @@ impl Sigstore {
             folder,
             fulcio: format!("http://127.0.0.1:{fulcio_port}"),
             stamps: format!("http://127.0.0.1:{stamp_port}"),
+            log,
             _servers: vec![fulcio, stamps],
         };
         this.configure().await;
@@ -189,14 +209,21 @@ impl Sigstore {
         command.args(["trusted-root", "create"]);
         command.arg(format!("--fulcio=url={fulcio},certificate-chain={}", self.path("fulcio.pem").display()));
         command.arg(format!("--tsa=url={stamps},certificate-chain={}", self.path("tsa.pem").display()));
+        if let Some(log) = &self.log {
+            self.write("rekor.pub", log.key());
+            let (url, key) = (log.url(), self.path("rekor.pub"));
+            let since = "2020-01-01T00:00:00Z";
+            command.arg(format!("--rekor=url={url},public-key={},start-time={since}", key.display()));
+        }
         command.arg("--out").arg(self.trusted_root());
         run(command);
         let since = "2020-01-01T00:00:00Z";
         let service = |url: &str| json!([{"url": url, "majorApiVersion": 1, "validFor": {"start": since}, "operator": "test"}]);
+        let logs = self.log.as_ref().map_or_else(|| json!([]), |log| service(&log.url()));
         let config = json!({
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
             "caUrls": service(fulcio), "oidcUrls": service(self.issuer.url()),
-            "rekorTlogUrls": [], "rekorTlogConfig": {},
+            "rekorTlogUrls": logs, "rekorTlogConfig": {"selector": "ANY"},
             "tsaUrls": service(&format!("{stamps}/api/v1/timestamp")), "tsaConfig": {"selector": "ANY"},
         });
         self.write("signing.json", config.to_string().as_bytes());
@@ -213,6 +240,15 @@ impl Sigstore {
     /// The trusted root's file.
     pub fn trusted_root(&self) -> PathBuf {
         self.path("trusted_root.json")
+    }
+
+    /// Where its log is.
+    ///
+    /// # Panics
+    ///
+    /// Where it was started without one.
+    pub fn log_url(&self) -> String {
+        self.log.as_ref().expect("it was started with a log").url()
     }
 
     /// A file with a token for this e-mail address.
