@@ -1,5 +1,9 @@
 //! Managed keys: EC P-256 and P-384, RSA, Ed25519, as `SubjectPublicKeyInfo` in PEM or DER.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
 use ed25519_dalek::VerifyingKey;
 use provenance_model::Digest;
 use provenance_model::trust::{Refusal, RefusalKind, Signer};
@@ -8,6 +12,9 @@ use sigstore_verify::crypto::{KeyAlgorithm, SigningScheme, verify_signature, ver
 use sigstore_verify::types::bundle::{PublicKeyIdentifier, VerificationMaterialContent};
 use sigstore_verify::types::{Artifact, DerPublicKey, HashAlgorithm, SignatureBytes, pae};
 use sigstore_verify::{PublicKeyVerificationPolicy, VerificationResult};
+use x509_cert::der::asn1::{BitString, UintRef};
+use x509_cert::der::{Any, Encode as _, Tag};
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use crate::evidence::{Payload, Signed, pem_blocks};
 use crate::refusals::{self, refuse};
@@ -269,4 +276,55 @@ fn in_bundle(
     let verified = verified.map_err(|error| refusals::of(&error))?;
     let signed_at = verified.verified_timestamps().iter().min().copied();
     Ok(Some((has_entries && verified.tlog_verified(), signed_at)))
+}
+
+/// Keys in the parts that services give them in.
+impl PublicKey {
+    /// An Ed25519 key from its 32 bytes in base64.
+    pub fn from_ed25519(name: &str, base64: &str) -> Result<Self, String> {
+        let key = STANDARD.decode(base64.trim()).map_err(|error| format!("the key is no base64: {error}"))?;
+        // RFC 8410, section 4.
+        let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        Self::from_der(name, &[prefix.as_slice(), &key].concat())
+    }
+
+    /// A key on a curve from its point.
+    pub fn from_point(name: &str, curve: &str, x: &[u8], y: &[u8]) -> Result<Self, String> {
+        let (curve, bytes) = match curve {
+            "P-256" => (SECP_256_R_1, 32),
+            "P-384" => (SECP_384_R_1, 48),
+            other => return Err(format!("keys on {other} are not supported")),
+        };
+        let coordinate = |part: &[u8]| {
+            let missing = usize::checked_sub(bytes, part.len()).ok_or("the point is too long")?;
+            Ok::<_, String>([vec![0; missing], part.to_vec()].concat())
+        };
+        // SEC 1, section 2.3.3, without compression.
+        let point = [vec![4], coordinate(x)?, coordinate(y)?].concat();
+        Self::from_parts(name, ID_EC_PUBLIC_KEY, Any::from(&curve), &point)
+    }
+
+    /// An RSA key from its modulus and exponent.
+    pub fn from_rsa(name: &str, modulus: &[u8], exponent: &[u8]) -> Result<Self, String> {
+        let integer = |bytes: &[u8]| UintRef::new(bytes).and_then(|integer| integer.to_der());
+        let sequence = || {
+            let parts = [integer(modulus)?, integer(exponent)?].concat();
+            Any::new(Tag::Sequence, parts)?.to_der()
+        };
+        let key = sequence().map_err(|error| format!("the key: {error}"))?;
+        Self::from_parts(name, RSA_ENCRYPTION, Any::null(), &key)
+    }
+
+    fn from_parts(
+        name: &str,
+        algorithm: ObjectIdentifier,
+        parameters: Any,
+        key: &[u8],
+    ) -> Result<Self, String> {
+        let algorithm = AlgorithmIdentifierOwned { oid: algorithm, parameters: Some(parameters) };
+        let info = BitString::from_bytes(key)
+            .and_then(|key| SubjectPublicKeyInfoOwned { algorithm, subject_public_key: key }.to_der())
+            .map_err(|error| format!("the key: {error}"))?;
+        Self::from_der(name, &info)
+    }
 }

@@ -26,6 +26,7 @@ use provenance_model::{CredentialScope, Image, Running, Sighting, Workload};
 pub use cluster::{ClusterSource, DiscoveryError, Namespaces, connect};
 pub use manifests::{ManifestError, read_manifests};
 pub use policies::{ClusterPolicies, cluster_policies, public_key};
+pub(crate) use reader::chain;
 
 /// The sighting of an image that was named by hand.
 pub fn named_image(written: &str) -> Sighting {

@@ -237,7 +237,7 @@ fn parse<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, ReadError> {
 }
 
 /// An error and its causes in one line. Only the first line of each: the others may quote a file's secrets.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let first_line = |error: &dyn std::error::Error| {
         error.to_string().lines().next().unwrap_or_default().replace("YAML: error:", "YAML:")
     };

@@ -1,10 +1,13 @@
 //! Where managed keys are to be had. Only the public key is ever fetched, once a run.
 
+mod kms;
+
 use std::fmt;
 
 use provenance_trust::PublicKey;
 
 use crate::discovery::public_key;
+use kms::SCHEMES;
 
 /// Where a key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +24,6 @@ pub enum KeySource {
     /// A key management service.
     Kms(String),
 }
-
-/// The schemes of key management services.
-pub const KMS_SCHEMES: [&str; 4] = ["awskms://", "gcpkms://", "azurekms://", "hashivault://"];
 
 impl KeySource {
     /// What `--cosign-public-key` names: PEM text, a file, a Secret or a key management service's URI. Files are
@@ -42,11 +42,11 @@ impl KeySource {
                 _ => Err(format!("{written:?} is not of the form k8s://NAMESPACE/SECRET")),
             };
         }
-        if KMS_SCHEMES.iter().any(|scheme| written.starts_with(scheme)) {
+        if SCHEMES.iter().any(|scheme| written.starts_with(scheme)) {
             return Ok(Self::Kms(written.to_owned()));
         }
         if let Some((scheme, _)) = written.split_once("://") {
-            let known = KMS_SCHEMES.join(", ");
+            let known = SCHEMES.join(", ");
             return Err(format!("keys at {scheme}:// are not known; known are k8s://, {known} and files"));
         }
         let pem = std::fs::read_to_string(written).map_err(|error| format!("{written}: {error}"))?;
@@ -64,7 +64,7 @@ impl KeySource {
                 let pem = public_key(cluster, namespace, name).await?;
                 PublicKey::all_from_pem(&self.to_string(), &pem).map_err(|why| format!("{self}: {why}"))
             }
-            Self::Kms(uri) => Err(format!("{uri}: not yet")),
+            Self::Kms(uri) => kms::fetch(uri).await,
         }
     }
 }
