@@ -7,9 +7,11 @@ pub mod process;
 pub mod registry;
 pub mod scan;
 pub mod sigstore;
+pub mod token;
 
 pub use cluster::Cluster;
 pub use log::Log;
 pub use process::{collector, tool};
 pub use registry::{Kind, RealRegistry};
 pub use sigstore::Sigstore;
+pub use token::TokenServer;

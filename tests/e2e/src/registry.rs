@@ -50,11 +50,25 @@ impl RealRegistry {
     /// Where it does not come up.
     pub async fn with_http(kind: Kind, http: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let data = folder.path().join("data");
+        Self::start_over(kind, &data, http, extra, folder).await
+    }
+
+    /// Starts a distribution registry over the content of one that was there before; `extra` as for [`Self::with`].
+    ///
+    /// # Panics
+    ///
+    /// Where it does not come up.
+    pub async fn over(data: &Path, extra: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::start_over(Kind::Distribution, data, "", extra, folder).await
+    }
+
+    async fn start_over(kind: Kind, data: &Path, http: &str, extra: &str, folder: TempDir) -> Self {
         let port = free_port();
         let command = match kind {
             Kind::Distribution => {
                 let config = folder.path().join("config.yml");
-                let data = folder.path().join("data");
                 let separator = if http.is_empty() { "" } else { ", " };
                 let text = format!(
                     "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \

@@ -7,8 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use provenance_e2e::registry::crane;
-use provenance_e2e::{Cluster, Kind, RealRegistry, collector};
+use provenance_e2e::registry::{crane, push};
+use provenance_e2e::token::User;
+use provenance_e2e::{Cluster, Kind, RealRegistry, TokenServer, collector};
 use provenance_engine::FailureKind;
 use provenance_model::report::{OutcomeWord, ProblemReason, Report};
 use provenance_testbed::kube::{pod, pull_secret};
@@ -21,20 +22,23 @@ const HTPASSWD: &str = "ann:$2y$05$XHHNi9Km3bJmRYHEW9nM.uUmEuCb7CnYF4jiQqSNDw2T4
 async fn private_registry(folder: &Path) -> (RealRegistry, String) {
     let htpasswd = folder.join("htpasswd");
     std::fs::write(&htpasswd, HTPASSWD).unwrap();
-    let extra = format!("auth:\n  htpasswd: {{realm: private, path: {}}}\n", htpasswd.display());
-    let registry = RealRegistry::with(Kind::Distribution, &extra).await;
+    let auth = format!("auth:\n  htpasswd: {{realm: private, path: {}}}\n", htpasswd.display());
+    filled(folder, &auth).await
+}
+
+/// A registry that asks for credentials in this way, with one image. It was pushed before anybody asked for any: crane
+/// shows its credentials to no token server on loopback.
+async fn filled(folder: &Path, auth: &str) -> (RealRegistry, String) {
+    let data = folder.join("data");
+    let open = RealRegistry::over(&data, "").await;
+    let digest = push(folder, &format!("{}/team/app:v1", open.host()), "an image");
+    drop(open);
+    let registry = RealRegistry::over(&data, auth).await;
     let docker = folder.join("docker");
     std::fs::create_dir_all(&docker).unwrap();
     let config = json!({"auths": {registry.host(): {"username": "ann", "password": "secret"}}});
     std::fs::write(docker.join("config.json"), config.to_string()).unwrap();
-    let layer = folder.join("layer.tar");
-    let tar =
-        Command::new("tar").arg("-cf").arg(&layer).arg("-C").arg(folder).arg("htpasswd").status().unwrap();
-    assert!(tar.success());
-    let image = format!("{}/team/app:v1", registry.host());
-    let pushed =
-        crane(Some(&docker), &["append", "--new_layer", &layer.display().to_string(), "--new_tag", &image]);
-    (registry, pushed.rsplit('@').next().unwrap_or_default().to_owned())
+    (registry, digest)
 }
 
 fn run(command: &mut Command) -> (i32, String, String) {
@@ -117,15 +121,32 @@ async fn a_docker_configuration_its_folder_a_login_and_a_helper_open_a_private_r
 #[tokio::test(flavor = "multi_thread")]
 async fn each_namespace_sees_what_its_own_secrets_open() {
     let folder = tempfile::tempdir().unwrap();
-    let (cluster, (registry, digest)) = tokio::join!(Cluster::start(), private_registry(folder.path()));
+    let (cluster, registry) = tokio::join!(Cluster::start(), private_registry(folder.path()));
+    see_different_rows(&cluster, registry, folder.path()).await;
+}
+
+/// Who may ask for the image, who may ask for another one only.
+const USERS: &[User] = &[("ann", "secret", &["team/app"]), ("bob", "bobs", &["team/other"])];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_namespace_sees_what_its_own_tokens_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TokenServer::start(folder.path(), USERS).await;
+    let (cluster, registry) = tokio::join!(Cluster::start(), filled(folder.path(), server.configuration()));
+    see_different_rows(&cluster, registry, folder.path()).await;
+}
+
+/// Five namespaces with five ways to have credentials, or not; and `bob`, who is known and has no right.
+async fn see_different_rows(cluster: &Cluster, (registry, digest): (RealRegistry, String), folder: &Path) {
     let host = registry.host();
     let image = format!("{host}/team/app:v1");
     let id = format!("{host}/team/app@{digest}");
-    for namespace in ["by-pod", "by-account", "wrong", "none", "two"] {
+    for namespace in ["by-pod", "by-account", "wrong", "none", "two", "bob"] {
         cluster.namespace(namespace).await;
     }
     let secret = async |namespace: &str, name: &str, password: &str| {
-        let object = pull_secret(namespace, name, &host, "ann", password);
+        let user = if namespace == "bob" { "bob" } else { "ann" };
+        let object = pull_secret(namespace, name, &host, user, password);
         cluster.create(&format!("/api/v1/namespaces/{namespace}/secrets"), &object).await;
     };
     secret("by-pod", "regcred", "secret").await;
@@ -133,6 +154,7 @@ async fn each_namespace_sees_what_its_own_secrets_open() {
     secret("wrong", "regcred", "guess").await;
     secret("two", "old", "guess").await;
     secret("two", "new", "secret").await;
+    secret("bob", "regcred", "bobs").await;
     let account = json!({"metadata": {"name": "puller"}, "imagePullSecrets": [{"name": "regcred"}]});
     cluster.create("/api/v1/namespaces/by-account/serviceaccounts", &account).await;
     for (namespace, secrets, account) in [
@@ -141,6 +163,7 @@ async fn each_namespace_sees_what_its_own_secrets_open() {
         ("wrong", vec!["regcred"], ""),
         ("none", vec![], ""),
         ("two", vec!["old", "new"], ""),
+        ("bob", vec!["regcred"], ""),
     ] {
         let mut object = pod(namespace, "app", &Value::Null, &[("app", &image, &id)]);
         let secrets: Vec<_> = secrets.iter().map(|name| json!({"name": name})).collect();
@@ -156,8 +179,8 @@ async fn each_namespace_sees_what_its_own_secrets_open() {
         command
             .args(["collect", "--format", "json"])
             .env("KUBECONFIG", cluster.admin_kubeconfig())
-            .env("PROVENANCE_REPORT_PATH", folder.path().join("reports"))
-            .env("HOME", folder.path())
+            .env("PROVENANCE_REPORT_PATH", folder.join("reports"))
+            .env("HOME", folder)
             .env_remove("DOCKER_CONFIG")
             .envs(extra.iter().copied());
         let (status, out, err) = run(&mut command);
@@ -175,8 +198,10 @@ async fn each_namespace_sees_what_its_own_secrets_open() {
     let found = (OutcomeWord::Found, None);
     let refused = (OutcomeWord::Failed, Some(FailureKind::Unauthorized));
     let expected = |by_pod, by_account, wrong, none, two| {
-        let names = ["by-pod", "by-account", "wrong", "none", "two"].map(str::to_owned);
-        names.into_iter().zip([by_pod, by_account, wrong, none, two]).collect::<BTreeMap<_, _>>()
+        let names = ["by-pod", "by-account", "wrong", "none", "two", "bob"].map(str::to_owned);
+        // What bob may not see is refused to him, or only with the collector's own credentials found.
+        let bob = if none == found { found } else { refused };
+        names.into_iter().zip([by_pod, by_account, wrong, none, two, bob]).collect::<BTreeMap<_, _>>()
     };
 
     let report = collect(&[]);
@@ -186,7 +211,7 @@ async fn each_namespace_sees_what_its_own_secrets_open() {
     // Reading secrets can be turned off: then only the collector's own credentials count.
     let report = collect(&[("PROVENANCE_PULL_SECRETS", "false")]);
     assert_eq!(outcomes(&report), expected(refused, refused, refused, refused, refused));
-    let own = folder.path().join("docker").display().to_string();
+    let own = folder.join("docker").display().to_string();
     let report = collect(&[("PROVENANCE_PULL_SECRETS", "false"), ("PROVENANCE_REGISTRY_AUTH", &own)]);
     assert_eq!(outcomes(&report), expected(found, found, found, found, found));
 
@@ -195,7 +220,7 @@ async fn each_namespace_sees_what_its_own_secrets_open() {
     let token = cluster.account("collector", "none", &rules, None).await;
     let kubeconfig = cluster.kubeconfig(&token, "none").display().to_string();
     let report = collect(&[("KUBECONFIG", &kubeconfig)]);
-    assert_eq!(report.images.len(), 5);
+    assert_eq!(report.images.len(), 6);
     let problems = report.run.unwrap().problems;
     assert!(
         problems.iter().all(|problem| problem.reason == ProblemReason::Forbidden && !problem.rows_missing)
