@@ -177,6 +177,22 @@ impl Cluster {
         self.kubeconfig(ADMIN_TOKEN, "default")
     }
 
+    /// Waits until a kind that was just defined is served.
+    ///
+    /// # Panics
+    ///
+    /// Where that takes longer than half a minute.
+    pub async fn until_served(&self, collection: &str) {
+        for _ in 0..300 {
+            let request = Request::get(collection).body(Vec::new()).expect("the request is valid");
+            if self.admin.request::<Value>(request).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{collection} is not served");
+    }
+
     /// Lets every continue token that is out expire: forgets all history.
     ///
     /// # Panics
