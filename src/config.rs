@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use provenance_engine::{Knobs, LaneLimit};
+use provenance_stages::Documents;
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::discovery::Namespaces;
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
@@ -75,10 +76,8 @@ pub struct Checks {
     pub signatures: bool,
     /// Provenance and other attestations.
     pub provenance: bool,
-    /// SBOMs.
-    pub sboms: bool,
-    /// SBOMs of any size are read.
-    pub sbom_documents: bool,
+    /// SBOMs, and which of them are read.
+    pub sboms: Option<Documents>,
 }
 
 /// What is logged, and how.
@@ -168,8 +167,7 @@ impl Config {
                 checks: Checks {
                     signatures: reader.read(&options::VERIFY_SIGNATURES, values::boolean),
                     provenance: reader.read(&options::CHECK_PROVENANCE, values::boolean),
-                    sboms: reader.read(&options::CHECK_SBOM, values::boolean),
-                    sbom_documents: reader.read(&options::SBOM_DOCUMENTS, values::boolean),
+                    sboms: reader.sboms(),
                 },
                 deadline: Some(reader.read(&options::DEADLINE, values::duration))
                     .filter(|limit| !limit.is_zero()),
@@ -215,6 +213,12 @@ impl Reader<'_> {
             self.errors.push(format!("{name}: {written:?} is refused: {why}"));
             default()
         })
+    }
+
+    fn sboms(&mut self) -> Option<Documents> {
+        let all = self.read(&options::SBOM_DOCUMENTS, values::boolean);
+        let documents = if all { Documents::All } else { Documents::Small };
+        self.read(&options::CHECK_SBOM, values::boolean).then_some(documents)
     }
 
     fn knobs(&mut self, [workers, queue, timeout]: [&Opt; 3]) -> Knobs {

@@ -87,7 +87,7 @@ pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
     };
     let sbom = {
         let (attachments, verification) = both();
-        SbomStage::new(attachments, verification, checks.sboms, checks.sbom_documents)
+        SbomStage::new(attachments, verification, checks.sboms)
     };
     Line::new(tuning.lane)
         .stage(DigestStage::new(Arc::clone(client)), tuning.digest)

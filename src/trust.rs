@@ -36,7 +36,7 @@ pub enum RootSource {
     /// The embedded ones.
     Embedded,
     /// A file, which was read.
-    File(Root),
+    File(Box<Root>),
     /// Fetched over TUF.
     Tuf,
 }
@@ -87,7 +87,7 @@ impl TrustSettings {
             let ClusterPolicies { documents, problems: unread } = cluster_policies(cluster).await;
             problems.extend(unread);
             for document in documents {
-                match from_json(document) {
+                match from_json(&document) {
                     Ok(Document::Policy(policy)) => unresolved.push((None, policy)),
                     // A root that was given by hand stands.
                     Ok(Document::TrustRoot(root)) => {
@@ -101,14 +101,9 @@ impl TrustSettings {
         for (file, policy) in unresolved {
             match resolve(policy, &mut found, cluster).await {
                 Ok(policy) if policies.iter().any(|known| known.name == policy.name) => {
-                    let why = format!("there are two policies named {}", policy.name);
-                    match file {
-                        Some(file) => errors.push(format!("{file}: {why}")),
-                        // One that was given by hand stands for the cluster's own.
-                        None => tracing::info!(
-                            policy = policy.name,
-                            "given by hand, the cluster's own is not used"
-                        ),
+                    // One that was given by hand stands for the cluster's own.
+                    if let Some(file) = file {
+                        errors.push(format!("{file}: there are two policies named {}", policy.name));
                     }
                 }
                 Ok(policy) => policies.push(policy),
@@ -169,7 +164,7 @@ async fn roots(
     for source in sources {
         match source {
             RootSource::Embedded => roots.extend(Root::embedded()),
-            RootSource::File(root) => roots.push(root),
+            RootSource::File(root) => roots.push(*root),
             RootSource::Tuf => match fetch(tuf.as_ref()).await {
                 Ok(root) => roots.push(root),
                 Err(why) => errors.push(format!("--trusted-root=tuf: {why}")),

@@ -150,7 +150,7 @@ async fn run(
     }
     let mut rows = RowBook::default();
     let ledger = collate(rx, running, |sighting: Sighting, ledger: &mut Ledger<Subject, Dossier>| {
-        let (ticket, new) = ledger.admit(Subject::of(&sighting), |subject| dossier(subject));
+        let (ticket, new) = ledger.admit(Subject::of(&sighting), dossier);
         rows.enter(sighting, ticket);
         new.map(|dossier| (ticket, dossier))
     })

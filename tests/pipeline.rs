@@ -35,7 +35,7 @@ fn tuning() -> Tuning {
         provenance: Knobs::default(),
         sbom: Knobs::default(),
         // What is attached has tests of its own.
-        checks: Checks { signatures: false, provenance: false, sboms: false, sbom_documents: false },
+        checks: Checks { signatures: false, provenance: false, sboms: None },
         deadline: None,
         stop_grace: Duration::from_millis(200),
     }

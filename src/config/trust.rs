@@ -88,7 +88,10 @@ fn roots(value: &str) -> Result<Vec<RootSource>, String> {
         "tuf" => Ok(RootSource::Tuf),
         file => {
             let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-            Root::from_json(file, &text).map(RootSource::File).map_err(|why| format!("{file}: {why}"))
+            Root::from_json(file, &text)
+                .map(Box::new)
+                .map(RootSource::File)
+                .map_err(|why| format!("{file}: {why}"))
         }
     };
     values::list(value).iter().map(root).collect()

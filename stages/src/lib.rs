@@ -18,6 +18,6 @@ pub mod verification;
 pub use attached::Attachments;
 pub use digest::DigestStage;
 pub use provenance::ProvenanceStage;
-pub use sbom::SbomStage;
+pub use sbom::{Documents, SbomStage};
 pub use signature::SignatureStage;
 pub use verification::{Trust, Verification};

@@ -27,24 +27,31 @@ const DOCUMENTS_AT_ONCE: usize = 2;
 pub struct SbomStage {
     attachments: Arc<Attachments>,
     verification: Arc<Verification>,
-    documents: Semaphore,
-    is_on: bool,
-    reads_documents: bool,
+    at_once: Semaphore,
+    wanted: Option<Documents>,
+}
+
+/// Which documents are read, and not only known by what their manifests tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documents {
+    /// Small ones.
+    Small,
+    /// Those of any size, up to a cap.
+    All,
 }
 
 impl SbomStage {
     /// The stage's name.
     pub const NAME: &str = "sbom";
 
-    /// A stage that finds and verifies with these. `reads_documents` asks for documents of any size.
+    /// A stage that finds and verifies with these; none wanted turns it off.
     pub fn new(
         attachments: Arc<Attachments>,
         verification: Arc<Verification>,
-        is_on: bool,
-        reads_documents: bool,
+        wanted: Option<Documents>,
     ) -> Self {
-        let documents = Semaphore::new(DOCUMENTS_AT_ONCE);
-        Self { attachments, verification, documents, is_on, reads_documents }
+        let at_once = Semaphore::new(DOCUMENTS_AT_ONCE);
+        Self { attachments, verification, at_once, wanted }
     }
 }
 
@@ -60,7 +67,7 @@ impl Stage<Dossier> for SbomStage {
     }
 
     async fn examine(&self, dossier: &Dossier) -> Result<Outcome<SbomFinding>, Failure> {
-        if !self.is_on {
+        if self.wanted.is_none() {
             return Ok(Outcome::Skipped("SBOMs are not asked for (--check-sbom=false)".into()));
         }
         let digest = match Targets::of(dossier) {
@@ -141,7 +148,7 @@ impl SbomStage {
         };
         // What does not say what it is must be read to know.
         let is_small = item.bytes <= SMALL_BYTES;
-        if !is_small && !self.reads_documents && told.is_some() {
+        if !is_small && self.wanted != Some(Documents::All) && told.is_some() {
             let why = format!(
                 "it has {} bytes, and documents of more than {SMALL_BYTES} are read only with --sbom-documents",
                 item.bytes
@@ -150,7 +157,7 @@ impl SbomStage {
             let checked = if signed { Checked::not_checked(reason) } else { Checked::not_signed() };
             return Ok(Some(SbomRecord { checked, ..record }));
         }
-        let _turn = if is_small { None } else { self.documents.acquire().await.ok() };
+        let _turn = if is_small { None } else { self.at_once.acquire().await.ok() };
         if let Kind::Sbom(_) = item.kind {
             let bytes = self.attachments.load(&reader.asking, item, DOCUMENT_BYTES).await?;
             let facts = self.verification.aside(move || sbom::read(&bytes)).await;

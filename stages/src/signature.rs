@@ -256,9 +256,9 @@ impl Examination<'_> {
             };
         }
         let refused = || {
-            let worst =
+            let mut of_that =
                 known.signatures.iter().filter(|signature| Some(signature.checked.verdict) == verdict);
-            worst.filter_map(|signature| signature.checked.reason.clone()).next()
+            of_that.find_map(|signature| signature.checked.reason.clone())
         };
         let reason = reason.or_else(|| if is_settled { None } else { refused() });
         Outcome::Found(finding(verdict, reason, known.signatures.clone(), policies, unanswered))

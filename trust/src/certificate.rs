@@ -26,7 +26,7 @@ pub(crate) fn by_certificate(
     let mut reason: Option<Refusal> = None;
     for root in roots {
         match against(signed, target, root, without.or(root.without)) {
-            Ok(signer) => return Ok(signer),
+            Ok(who) => return Ok(who),
             Err(refusal) => {
                 let further = reason
                     .as_ref()
@@ -107,11 +107,11 @@ fn verify(
         simple_signing::names(payload, target)?;
     }
     let has_entries = !bundle.verification_material.tlog_entries.is_empty();
-    let mut signer = verified.certificate().map(signer).unwrap_or_default();
-    signer.signed_at = verified.verified_timestamps().iter().min().copied();
-    signer.log_checked = verified.tlog_verified() && has_entries;
-    signer.certificate_timestamp_checked = verified.sct_verified();
-    Ok(signer)
+    let mut who = verified.certificate().map(signer).unwrap_or_default();
+    who.signed_at = verified.verified_timestamps().iter().min().copied();
+    who.log_checked = verified.tlog_verified() && has_entries;
+    who.certificate_timestamp_checked = verified.sct_verified();
+    Ok(who)
 }
 
 /// What a verified certificate says of the signer.

@@ -104,7 +104,7 @@ impl EntryV001 {
             return refuse(RefusalKind::Expired, why);
         }
         if !without.certificate_timestamp {
-            certificate_timestamp::verify(leaf.as_bytes(), &issuer, &root.root)?;
+            certificate_timestamp::verify(leaf.as_bytes(), &issuer, &root.trusted)?;
         }
         self.is_about_envelope()?;
         let logged = pem_blocks(&self.public_key).next().and_then(|pem| DerCertificate::from_pem(pem).ok());
@@ -154,7 +154,7 @@ impl EntryV001 {
             Refusal::new(RefusalKind::Log, why)
         };
         let id = Sha256Hash::try_from(self.log_id.as_slice()).map_err(|_| unknown())?;
-        let keys = root.root.rekor_keys().or_else(|error| refuse(RefusalKind::Log, error.to_string()))?;
+        let keys = root.trusted.rekor_keys().or_else(|error| refuse(RefusalKind::Log, error.to_string()))?;
         let key = keys.key_at(&id, time).ok_or_else(unknown)?;
         // RFC 8785: these names are sorted already, and their values need no escapes.
         let promised = json!({
@@ -178,7 +178,7 @@ fn chain(
     time: Timestamp,
     root: &Root,
 ) -> Result<Vec<u8>, Refusal> {
-    let authorities = root.root.certificate_authorities.iter();
+    let authorities = root.trusted.certificate_authorities.iter();
     let of_that_time = authorities.filter(|ca| ca.valid_for.is_none_or(|range| range.contains(time)));
     let trusted: Vec<_> = of_that_time
         .flat_map(|ca| &ca.cert_chain.certificates)

@@ -132,7 +132,7 @@ impl Signed {
         }
         let bundle = match of_kind_v001 {
             Some(_) => None,
-            None => Some(bundle(&certificates, entries, timestamps, content)?),
+            None => Some(bundle(&certificates, &entries, &timestamps, content)?),
         };
         let mut hash = Sha256::new();
         hash.update(blob);
@@ -387,8 +387,8 @@ impl LegacyEntry {
 /// timestamp; without one it is of 0.2, which can do without.
 fn bundle(
     certificates: &[DerCertificate],
-    entries: Vec<Value>,
-    timestamps: Vec<Value>,
+    entries: &[Value],
+    timestamps: &[Value],
     content: Value,
 ) -> Result<Bundle, Refusal> {
     let version = if entries.is_empty() { "0.2" } else { "0.1" };

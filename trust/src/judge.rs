@@ -25,15 +25,15 @@ pub struct Judgement {
 pub fn judge(signed: &Signed, target: &Digest, policies: &[&Policy], roots: &[&Root]) -> Judgement {
     let mut by_authority = BTreeMap::new();
     let mut satisfied = Vec::new();
-    let mut signer: Option<Signer> = None;
+    let mut who: Option<Signer> = None;
     let mut checks = Checks { signed, target, roots, by_certificate: Vec::new() };
     for (policy_at, policy) in policies.iter().enumerate() {
         let mut accepted = false;
         for (authority_at, authority) in policy.authorities.iter().enumerate() {
             let Some(said) = checks.authority(authority) else { continue };
             accepted |= said.is_ok();
-            if let (None, Ok(found)) = (&signer, &said) {
-                signer = Some(found.clone());
+            if let (None, Ok(found)) = (&who, &said) {
+                who = Some(found.clone());
             }
             by_authority.insert((policy_at, authority_at), said.map(drop));
         }
@@ -41,13 +41,13 @@ pub fn judge(signed: &Signed, target: &Digest, policies: &[&Policy], roots: &[&R
             satisfied.push(policy.name.clone());
         }
     }
-    let mut checked = match signer {
-        Some(signer) => Checked { verdict: Verdict::Verified, policies: satisfied, ..Checked::valid(signer) },
+    let mut checked = match who {
+        Some(who) => Checked { verdict: Verdict::Verified, policies: satisfied, ..Checked::valid(who) },
         None => checks.by_itself(),
     };
     // What holds in itself, and is refused by every authority that was asked, is refused.
     if checked.verdict != Verdict::Verified && !by_authority.is_empty() {
-        let reason = by_authority.values().filter_map(|said| said.as_ref().err()).next().cloned();
+        let reason = by_authority.values().find_map(|said| said.as_ref().err()).cloned();
         checked = Checked { verdict: Verdict::Invalid, reason, ..checked };
     }
     Judgement { checked, by_authority }

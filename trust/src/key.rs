@@ -191,18 +191,17 @@ pub(crate) fn by_key(
         // The digest itself was signed.
         (Payload::Manifest, _) => {}
     }
-    let mut signer =
+    let mut who =
         Signer { key: Some(format!("{} (sha256:{})", key.name, key.fingerprint())), ..Signer::default() };
     match logged(signed, target, key, roots) {
-        Ok(Some((is_logged, signed_at))) => (signer.log_checked, signer.signed_at) = (is_logged, signed_at),
-        Ok(None) => {}
+        Ok(Some((is_logged, signed_at))) => (who.log_checked, who.signed_at) = (is_logged, signed_at),
         Err(refusal) if log_required || tells_of_tampering(refusal.kind) => return Err(refusal),
-        Err(_) => {}
+        Ok(None) | Err(_) => {}
     }
-    if log_required && !signer.log_checked {
+    if log_required && !who.log_checked {
         return refuse(RefusalKind::Log, "there is no entry of a transparency log, and the policy wants one");
     }
-    Ok(signer)
+    Ok(who)
 }
 
 /// Whether evidence of a known log is wrong, as against evidence of which nothing is known.

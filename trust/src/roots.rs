@@ -35,7 +35,7 @@ pub struct Root {
     pub name: String,
     /// SHA-256 of its JSON.
     pub fingerprint: [u8; 32],
-    pub(crate) root: TrustedRoot,
+    pub(crate) trusted: TrustedRoot,
     pub(crate) verifier: Verifier,
     pub(crate) without: Without,
 }
@@ -55,7 +55,7 @@ impl Root {
         Ok(Self {
             name: name.to_owned(),
             fingerprint: Sha256::digest(json).into(),
-            root,
+            trusted: root,
             verifier,
             without: Without::default(),
         })

@@ -83,8 +83,8 @@ fn both_generations_of_the_generators_provenance_verify_offline() {
         assert_eq!(signer.issuer.as_deref(), Some(ISSUER));
         assert!(signer.log_checked && signer.certificate_timestamp_checked);
         assert_eq!(signer.source_commit.as_deref(), Some(commit));
-        let signed = Signed::dsse(&Bytes::from(sample.envelope), &sample.annotations).unwrap();
-        let build = slsa::build(&signed.statement.unwrap()).unwrap();
+        let read = Signed::dsse(&Bytes::from(sample.envelope), &sample.annotations).unwrap();
+        let build = slsa::build(&read.statement.unwrap()).unwrap();
         assert_eq!(build.builder.unwrap(), format!("{IDENTITY}{version}"));
         assert_eq!(
             build.source_repository.as_deref(),

@@ -111,7 +111,7 @@ pub struct Signer {
     /// Who vouches for the identity: the OIDC issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// The managed key, by its name and the SHA-256 of its SubjectPublicKeyInfo.
+    /// The managed key, by its name and the SHA-256 of its `SubjectPublicKeyInfo`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The X.509 subjects, the signer's first, where the chain is one of ordinary certificates (Notation).

@@ -1,4 +1,4 @@
-//! A whole transparency log on loopback: Rekor over Trillian over MariaDB.
+//! A whole transparency log on loopback: Rekor over Trillian over `MariaDB`.
 
 use std::fs::File;
 use std::process::{Command, Stdio};

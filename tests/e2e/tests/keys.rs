@@ -1,4 +1,4 @@
-//! Where keys are to be had: AWS KMS (moto), HashiCorp Vault, Secrets and policies of a real cluster. Each signs an image
+//! Where keys are to be had: AWS KMS (moto), `HashiCorp` Vault, Secrets and policies of a real cluster. Each signs an image
 //! itself, and the collector verifies with the key it fetched.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

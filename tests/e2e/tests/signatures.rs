@@ -246,17 +246,15 @@ async fn every_form_in_every_registry_has_its_verdict() {
         let registry = RealRegistry::start(kind).await;
         let mut signed: Vec<(SignedAs, String)> = Vec::new();
         for case in &cases {
-            let image = match signed.iter().find(|(how, _)| *how == case.0) {
-                Some((_, image)) => image.clone(),
-                None => {
-                    let repository = format!("{}/acme/app{}", registry.host(), signed.len());
-                    let digest =
-                        push(world.folder.path(), &format!("{repository}:v1"), &format!("{:?}", case.0));
-                    world.sign(&format!("{repository}@{digest}"), case.0);
-                    signed.push((case.0, format!("{repository}:v1")));
-                    format!("{repository}:v1")
-                }
-            };
+            let known = signed.iter().find(|(how, _)| *how == case.0).map(|(_, image)| image.clone());
+            let image = known.unwrap_or_else(|| {
+                let repository = format!("{}/acme/app{}", registry.host(), signed.len());
+                let seed = format!("{:?}", case.0);
+                let digest = push(world.folder.path(), &format!("{repository}:v1"), &seed);
+                world.sign(&format!("{repository}@{digest}"), case.0);
+                signed.push((case.0, format!("{repository}:v1")));
+                format!("{repository}:v1")
+            });
             check(&scan_one(&image, &world.arguments(case.1)), case, kind);
         }
     }

@@ -177,7 +177,7 @@ impl Envelope {
 
 /// A signature of fixed length, as JOSE and COSE write ECDSA's, in the form the verifier takes.
 fn ecdsa_der(fixed: &[u8]) -> Option<Vec<u8>> {
-    let (r, s) = (fixed.len() % 2 == 0).then(|| fixed.split_at(fixed.len() / 2))?;
+    let (r, s) = fixed.len().is_multiple_of(2).then(|| fixed.split_at(fixed.len() / 2))?;
     let integer = |bytes: &[u8]| {
         let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len().saturating_sub(1));
         let mut value = bytes[start..].to_vec();

@@ -53,17 +53,17 @@ pub fn documents(text: &str) -> Result<Vec<Document>, String> {
         match value["items"].as_array() {
             Some(items) if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
                 for item in items {
-                    found.push(from_json(item.clone())?);
+                    found.push(from_json(item)?);
                 }
             }
-            _ => found.push(from_json(value)?),
+            _ => found.push(from_json(&value)?),
         }
     }
     Ok(found)
 }
 
 /// One document.
-pub fn from_json(value: Value) -> Result<Document, String> {
+pub fn from_json(value: &Value) -> Result<Document, String> {
     let kind = value["kind"].as_str().unwrap_or_default().to_owned();
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let version = value["apiVersion"].as_str().unwrap_or_default();

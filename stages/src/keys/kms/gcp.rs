@@ -16,16 +16,15 @@ pub(super) async fn fetch(uri: &str, rest: &str) -> Result<Vec<PublicKey>, Strin
     let token = provider.token(&[SCOPE]).await.map_err(|error| format!("no Google credentials: {error}"))?;
     let get =
         async |path: &str| ask(client()?.get(format!("{base}/v1/{path}")).bearer_auth(token.as_str())).await;
-    let version = match version {
-        Some(version) => version,
-        None => {
-            // The newest that may sign.
-            let answer = get(&format!("{key}/cryptoKeyVersions?filter=state%3DENABLED")).await?;
-            let versions = answer["cryptoKeyVersions"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let names = versions.iter().filter_map(|version| version["name"].as_str());
-            let numbers = names.filter_map(|name| name.rsplit('/').next()?.parse::<u64>().ok());
-            numbers.max().ok_or("the key has no version that is enabled")?.to_string()
-        }
+    let version = if let Some(version) = version {
+        version
+    } else {
+        // The newest that may sign.
+        let answer = get(&format!("{key}/cryptoKeyVersions?filter=state%3DENABLED")).await?;
+        let versions = answer["cryptoKeyVersions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let names = versions.iter().filter_map(|version| version["name"].as_str());
+        let numbers = names.filter_map(|name| name.rsplit('/').next()?.parse::<u64>().ok());
+        numbers.max().ok_or("the key has no version that is enabled")?.to_string()
     };
     let answer = get(&format!("{key}/cryptoKeyVersions/{version}/publicKey")).await?;
     let pem = answer["pem"].as_str().ok_or("the answer holds no public key; is it a signing key?")?;
