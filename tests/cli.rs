@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use provenance_model::report::Report;
+use provenance_testbed::attach::{self, SigningKey};
 use provenance_testbed::kube::pod;
 use provenance_testbed::{BuiltImage, Effect, Fault, KubeApi, Registry};
 use serde_json::Value;
@@ -375,12 +376,39 @@ async fn explain_tells_what_was_asked_what_came_back_and_what_follows() {
         format!("asked   GET http://{host}/v2/app00/manifests/1"),
         format!("answer  200 application/vnd.oci.image.manifest.v1+json {digest}"),
         format!("so      the image is {digest}"),
-        format!("crane digest {host}/app00:1"),
+        format!("crane manifest {host}/app00:1"),
+        "so      every place answered, and it is not signed".to_owned(),
     ] {
         assert!(out.contains(&says), "{says}: {out}");
     }
     let (_, out, _) = told(&output(tell(&format!("{host}/app00:2"))).await);
     assert!(out.contains("answer  404, the registry has none") && out.contains("has no such image"), "{out}");
+
+    // What is attached, what checking it said, and by which policy.
+    let key = SigningKey::number(1);
+    bench.registry.attach("app00", Some(&attach::tag(&digest, ".sig")), &key.signature(&digest));
+    let sbom = attach::referrer(
+        &digest,
+        "application/spdx+json",
+        "application/spdx+json",
+        &attach::spdx("a").to_string(),
+    );
+    bench.registry.attach("app00", None, &sbom);
+    let mut command = tell(&format!("{host}/app00:1"));
+    command.args(["--cosign-public-key", &key.public_pem()]);
+    let (status, out, err) = told(&output(command).await);
+    assert_eq!(status, 0, "{err}");
+    for says in [
+        "found   simpleSigning in place signatureTag: sha256:",
+        "checked verified, as cosign-public-key wants it",
+        "by the key given as text (sha256:",
+        "policy  cosign-public-key: satisfied, by its authority cosign-public-key",
+        "so      it is signed as every policy for it wants",
+        "spdx 2.3, 2 packages, made by syft-1.20.0",
+        &format!("crane blob {host}/app00@sha256:"),
+    ] {
+        assert!(out.contains(says), "{says}: {out}");
+    }
     let (_, out, _) = told(&output(tell("Not A Name")).await);
     assert!(out.contains("it could not be found out: \"Not A Name\" is not an image reference"), "{out}");
 }

@@ -30,7 +30,7 @@ impl KeySource {
     /// read at once.
     pub fn parse(written: &str) -> Result<Self, String> {
         if written.contains("-----BEGIN ") {
-            return PublicKey::all_from_pem("the key given as text", written).map(Self::Read);
+            return PublicKey::all_from_pem("given as text", written).map(Self::Read);
         }
         if let Some(rest) = written.strip_prefix("k8s://") {
             return match rest.split_once('/') {

@@ -6,6 +6,7 @@ use aws_config::BehaviorVersion;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use aws_smithy_http_client::tls;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use provenance_trust::PublicKey;
@@ -20,7 +21,9 @@ pub(super) async fn fetch(uri: &str, rest: &str) -> Result<Vec<PublicKey>, Strin
     let Some((host, id)) = rest.split_once('/').filter(|(_, id)| !id.is_empty()) else {
         return Err("it is not of the form awskms://[ENDPOINT]/ID".into());
     };
-    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let http = aws_smithy_http_client::Builder::new().tls_provider(tls).build_https();
+    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
     // An ARN names its region: arn:aws:kms:REGION:ACCOUNT:key/ID.
     let of_arn = id.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)).map(str::to_owned);
     let region = of_arn.or_else(|| config.region().map(ToString::to_string));
