@@ -4,7 +4,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
+use axum::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use provenance_e2e::process::{Server, free_port, is_listening, run, tool};
@@ -15,6 +17,7 @@ use provenance_model::trust::RefusalKind;
 use provenance_testbed::kube::pod;
 use provenance_testbed::{BuiltImage, Registry, attach};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// POSTs JSON to a server of loopback.
 fn post(url: &str, headers: &[&str], body: &Value) -> Value {
@@ -257,4 +260,98 @@ async fn keys_and_policies_of_the_cluster_itself_are_applied() {
     let token = cluster.account("collector", "shop", &rules, None).await;
     let report = collect(&cluster.kubeconfig(&token, "shop"), folder.path(), &[]);
     assert_eq!(report.images[0].signature.as_ref().unwrap().verdict, Some(SignatureVerdict::NotChecked));
+}
+
+/// A server that answers GETs and POSTs by path, and notes what it was shown.
+async fn stand_in(answers: Vec<(&'static str, Value)>) -> (String, Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&shown);
+    let answer = move |request: axum::extract::Request| async move {
+        let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        noted.lock().unwrap().push(format!("{path} {}", authorization.unwrap_or_default()));
+        let found = answers.iter().find(|(of, _)| path.starts_with(of)).map(|(_, answer)| answer.clone());
+        found.map_or((axum::http::StatusCode::NOT_FOUND, Json(json!({}))), |found| {
+            (axum::http::StatusCode::OK, Json(found))
+        })
+    };
+    let serving = tokio::spawn(async move {
+        axum::serve(listener, axum::Router::new().fallback(answer)).await.ok();
+    });
+    (host, shown, serving)
+}
+
+/// Neither service has a stand-in that installs here: these are of our own, after the services' documentation.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_in_azure_key_vault_and_google_cloud_are_asked_for_as_their_documentation_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let random = ring::rand::SystemRandom::new();
+    let algorithm = &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+    let signing =
+        ring::signature::EcdsaKeyPair::from_pkcs8(algorithm, &pair.serialize_der(), &random).unwrap();
+    let (_registry, image) =
+        signed(|payload| signing.sign(&random, payload).unwrap().as_ref().to_vec()).await;
+
+    let point = ring::signature::KeyPair::public_key(&signing).as_ref()[1..].to_vec();
+    let part = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let jwk = json!({"key": {"kty": "EC", "crv": "P-256", "x": part(&point[..32]), "y": part(&point[32..])}});
+    let token = json!({"access_token": "of-azure", "token_type": "Bearer", "expires_in": 300});
+    let (azure, shown, azure_serving) = stand_in(vec![
+        ("/keys/ours/3?api-version=7.4", jwk.clone()),
+        ("/keys/ours?api-version=7.4", jwk),
+        ("/tenant/oauth2/v2.0/token", token.clone()),
+        ("/metadata/identity/oauth2/token", token),
+    ])
+    .await;
+    let federated = folder.path().join("token");
+    std::fs::write(&federated, "a projected token").unwrap();
+    let federated = federated.display().to_string();
+    let tenant =
+        [("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_ID", "us"), ("AZURE_AUTHORITY_HOST", azure.as_str())];
+    for environment in [
+        [tenant.as_slice(), &[("AZURE_CLIENT_SECRET", "s")]].concat(),
+        [tenant.as_slice(), &[("AZURE_FEDERATED_TOKEN_FILE", &federated)]].concat(),
+        vec![("AZURE_POD_IDENTITY_AUTHORITY_HOST", azure.as_str())],
+    ] {
+        for key in [format!("azurekms://{azure}/ours"), format!("azurekms://{azure}/ours/3")] {
+            assert_eq!(verify(&image, &key, &environment), Ok(SignatureVerdict::Verified), "{key}");
+        }
+    }
+    assert!(shown.lock().unwrap().iter().any(|one| one.ends_with("Bearer of-azure")));
+    azure_serving.abort();
+
+    let name = "projects/p/locations/global/keyRings/r/cryptoKeys/k";
+    let versions = json!({"cryptoKeyVersions": [{"name": format!("{name}/cryptoKeyVersions/1")}, {"name": format!("{name}/cryptoKeyVersions/12")}]});
+    let (google, shown, google_serving) = stand_in(vec![
+        ("/v1/projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions?", versions),
+        (
+            "/v1/projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/12/publicKey",
+            json!({"pem": pair.public_key_pem()}),
+        ),
+        ("/token", json!({"access_token": "of-google", "token_type": "Bearer", "expires_in": 300})),
+    ])
+    .await;
+    let rsa = folder.path().join("rsa.pem");
+    let mut generate = Command::new("openssl");
+    generate.args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out"]).arg(&rsa);
+    run(generate);
+    let account = json!({
+        "type": "service_account", "project_id": "p", "private_key_id": "1", "client_id": "1", "client_email": "us@p.iam",
+        "private_key": std::fs::read_to_string(&rsa).unwrap(), "token_uri": format!("http://{google}/token"),
+        "auth_uri": "", "auth_provider_x509_cert_url": "", "client_x509_cert_url": "",
+    });
+    let file = folder.path().join("account.json");
+    std::fs::write(&file, account.to_string()).unwrap();
+    let environment = [
+        ("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().unwrap()),
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", google.as_str()),
+    ];
+    for key in [format!("gcpkms://{name}"), format!("gcpkms://{name}/cryptoKeyVersions/12")] {
+        assert_eq!(verify(&image, &key, &environment), Ok(SignatureVerdict::Verified), "{key}");
+    }
+    assert!(shown.lock().unwrap().iter().any(|one| one.ends_with("Bearer of-google")));
+    google_serving.abort();
 }
