@@ -176,6 +176,7 @@ async fn roots(
 
 /// Fetches the trusted root over TUF. Nothing is kept on disk: a run asks once.
 async fn fetch(tuf: Option<&(String, PathBuf)>) -> Result<Root, String> {
+    provenance_stages::choose_crypto();
     let config = match tuf {
         None => TufConfig::production(),
         Some((url, file)) => {

@@ -21,3 +21,9 @@ pub use provenance::ProvenanceStage;
 pub use sbom::{Documents, SbomStage};
 pub use signature::SignatureStage;
 pub use verification::{Trust, Verification};
+
+/// Chooses the cryptography of TLS for the whole process. Whoever makes a TLS client calls it first.
+pub fn choose_crypto() {
+    // An error only says that a provider is there already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

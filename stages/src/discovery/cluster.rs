@@ -47,8 +47,7 @@ pub enum DiscoveryError {
 ///
 /// [`DiscoveryError::Config`], naming the file and what is wrong with it.
 pub async fn connect(kubeconfig: &[PathBuf]) -> Result<kube::Client, DiscoveryError> {
-    // An error only says that a provider is there already.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    crate::choose_crypto();
     let config = if kubeconfig.is_empty() {
         kube::Config::infer().await.map_err(|error| {
             DiscoveryError::Config(format!(

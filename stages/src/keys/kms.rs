@@ -39,8 +39,7 @@ pub(super) async fn fetch(uri: &str) -> Result<Vec<PublicKey>, String> {
 }
 
 fn client() -> Result<reqwest::Client, String> {
-    // An error only says that a provider is there already.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    crate::choose_crypto();
     reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| error.to_string())
 }
 

@@ -119,8 +119,7 @@ impl Transport {
         timeout: Duration,
         agent: &str,
     ) -> Result<Self, Failure> {
-        // An error only says that a provider is there already.
-        drop(rustls::crypto::ring::default_provider().install_default());
+        crate::choose_crypto();
         let build = |identity: Option<reqwest::Identity>| {
             let mut builder = reqwest::Client::builder()
                 .user_agent(agent)
