@@ -59,6 +59,31 @@ impl Fleet {
         Ok(Self { kube, registries: BTreeMap::from([(name, registry)]) })
     }
 
+    /// Attaches to a uniform fleet's images what a real one has: every second is signed, every fifth attested, every
+    /// seventh has an SBOM.
+    pub fn attach_some(&self, images: usize) {
+        let key = SigningKey::number(1);
+        let registry = self.registries.values().next().expect("a fleet has a registry");
+        for number in 0..images {
+            let repository = format!("team{}/app{number:04}", number % 7);
+            let digest = BuiltImage::single(&repository).digest();
+            if number % 2 == 0 {
+                registry.attach(&repository, Some(&attach::tag(&digest, ".sig")), &key.signature(&digest));
+            }
+            if number % 5 == 0 {
+                let built =
+                    attach::slsa("https://github.com/acme/app", "6dcb09b5b57875f334f61aebed695e2e4193db5e");
+                let attested = key.attestation(&digest, "https://slsa.dev/provenance/v1", &built);
+                registry.attach(&repository, Some(&attach::tag(&digest, ".att")), &attested);
+            }
+            if number % 7 == 0 {
+                let kind = "application/spdx+json";
+                let sbom = attach::referrer(&digest, kind, kind, &attach::spdx(&repository).to_string());
+                registry.attach(&repository, None, &sbom);
+            }
+        }
+    }
+
     /// A small company's cluster in which every finding is to be seen.
     ///
     /// # Errors
