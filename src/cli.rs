@@ -13,9 +13,10 @@ use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::RegistryClient;
 
-use crate::config::{Config, ConfigErrors};
+use crate::config::Config;
 use crate::options::{self, On};
 use crate::progress::Progress;
+use crate::refused::ConfigErrors;
 use crate::run::{About, Order, run};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};

@@ -17,6 +17,7 @@ use provenance_stages::discovery::Namespaces;
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
 
 use crate::options::{self, On, Opt};
+use crate::refused::ConfigErrors;
 use crate::trust::TrustSettings;
 
 /// Everything that can be set.
@@ -99,11 +100,6 @@ pub enum LogFormat {
     /// For people.
     Text,
 }
-
-/// What is wrong with a configuration: all of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct ConfigErrors(pub Vec<String>);
 
 impl Config {
     /// Reads the options of one command.

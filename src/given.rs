@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use provenance_model::Sighting;
 use provenance_stages::discovery::{manifests::FILE_BYTES, named_image, read_manifests};
 
-use crate::config::ConfigErrors;
+use crate::refused::ConfigErrors;
 
 /// The sightings in these images and files. Every error is told.
 ///

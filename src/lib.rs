@@ -12,6 +12,7 @@ pub mod given;
 pub mod options;
 pub mod progress;
 pub mod reference;
+pub mod refused;
 pub mod run;
 pub mod shutdown;
 pub mod table;

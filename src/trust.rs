@@ -11,7 +11,7 @@ use provenance_trust::policy::{Document, Found, KeyRef, Unresolved, from_json};
 use provenance_trust::{Policy, Root};
 use sigstore_verify::trust_root::{TrustedRoot, TufBootstrap, TufConfig};
 
-use crate::config::ConfigErrors;
+use crate::refused::ConfigErrors;
 
 /// What the configuration says of trust.
 #[derive(Debug, Default)]

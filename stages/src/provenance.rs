@@ -8,13 +8,10 @@ use provenance_model::{Digest, Dossier, ProvenanceFinding};
 use provenance_trust::statement::Statement;
 use provenance_trust::{Signed, slsa};
 
-use crate::attached::{Attachments, Item, Kind, Target, Targets, Wanted, states};
+use crate::attached::{ATTESTATION_BYTES, Attachments, Item, Kind, Target, Targets, Wanted, asking, states};
 use crate::registry::Asking;
-use crate::signature::asking;
 use crate::verification::Verification;
 
-/// Bytes of one attestation.
-pub(crate) const ATTESTATION_BYTES: usize = 32 << 20;
 /// Bytes of an attestation that is read although its type says that it is no provenance.
 const OTHER_BYTES: u64 = 1 << 20;
 

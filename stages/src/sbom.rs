@@ -10,9 +10,8 @@ use provenance_model::{Digest, Dossier, SbomFinding};
 use provenance_trust::sbom;
 use tokio::sync::Semaphore;
 
-use crate::attached::{Attachments, Item, Kind, Target, Targets, Wanted};
+use crate::attached::{Attachments, Item, Kind, Target, Targets, Wanted, asking};
 use crate::provenance::AttestationReader;
-use crate::signature::asking;
 use crate::verification::Verification;
 
 /// Bytes of a document that is read unasked.

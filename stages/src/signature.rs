@@ -14,12 +14,11 @@ use provenance_trust::notation::Envelope;
 use provenance_trust::policy::AuthorityKind;
 use provenance_trust::{Judgement, Policy, Signed};
 
-use crate::attached::{Attachments, Found, Item, Kind, Targets, Wanted};
+use crate::attached::{
+    ATTESTATION_BYTES, Attachments, Found, Item, Kind, SIGNATURE_BYTES, Targets, Wanted, asking,
+};
 use crate::registry::Asking;
 use crate::verification::Verification;
-
-/// Bytes of one signature.
-pub(crate) const SIGNATURE_BYTES: usize = 4 << 20;
 
 /// The stage. See the module's description.
 #[derive(Debug)]
@@ -64,20 +63,6 @@ impl Stage<Dossier> for SignatureStage {
         let examination = Examination { stage: self, asking, dossier, policies };
         Box::pin(examination.examine(&digest)).await
     }
-}
-
-/// Who asks about a dossier.
-pub(crate) fn asking<'a>(stage: &'static str, dossier: &'a Dossier) -> Result<Asking<'a>, Failure> {
-    let reference = dossier.subject.reference.as_ref().map_err(|invalid| {
-        Failure::new(provenance_engine::FailureKind::InvalidReference, invalid.to_string())
-    })?;
-    Ok(Asking {
-        stage,
-        registry: &reference.registry,
-        repository: &reference.repository,
-        scope: &dossier.subject.scope,
-        trail: &dossier.trail,
-    })
 }
 
 /// One subject's examination.
@@ -192,12 +177,10 @@ impl Examination<'_> {
         if !matches!(item.kind, Kind::Bundle { .. } | Kind::Dsse { .. }) {
             return;
         }
-        let bytes =
-            match self.stage.attachments.load(&self.asking, item, crate::provenance::ATTESTATION_BYTES).await
-            {
-                Ok(bytes) => bytes,
-                Err(failure) => return known.failures.push(failure),
-            };
+        let bytes = match self.stage.attachments.load(&self.asking, item, ATTESTATION_BYTES).await {
+            Ok(bytes) => bytes,
+            Err(failure) => return known.failures.push(failure),
+        };
         let signed = match item.kind {
             Kind::Dsse { .. } => Signed::dsse(&bytes, &item.annotations),
             _ => Signed::bundle(&bytes),

@@ -4,7 +4,7 @@
 use provenance_model::Digest;
 use provenance_model::trust::{Refusal, RefusalKind, Signer};
 use sigstore_verify::VerificationPolicy;
-use sigstore_verify::crypto::{CertificateInfo, parse_certificate_info};
+use sigstore_verify::crypto::parse_certificate_info;
 use sigstore_verify::types::bundle::TimestampVerificationData;
 use sigstore_verify::types::{Artifact, Bundle};
 
@@ -12,6 +12,7 @@ use crate::evidence::{Payload, Signed};
 use crate::key::PublicKey;
 use crate::refusals::{self, refuse};
 use crate::roots::{Root, Without};
+use crate::signer::signer;
 use crate::{simple_signing, subject};
 
 /// Verifies against whichever root knows the signature. Where none accepts it, the root that came furthest
@@ -42,7 +43,7 @@ pub(crate) fn by_certificate(
 
 /// Whether the signature fits what it is over and the certificate that came with it. Asked first, so that what was
 /// changed is told from a log or timestamp authority that does not know it.
-pub(crate) fn fits(signed: &Signed, target: &Digest) -> Result<(), Refusal> {
+fn fits(signed: &Signed, target: &Digest) -> Result<(), Refusal> {
     let Some(leaf) = signed.certificates.first() else {
         return refuse(RefusalKind::Certificate, "it comes without a certificate");
     };
@@ -58,7 +59,7 @@ pub(crate) fn fits(signed: &Signed, target: &Digest) -> Result<(), Refusal> {
 
 fn against(signed: &Signed, target: &Digest, root: &Root, without: Without) -> Result<Signer, Refusal> {
     if let Some(entry) = &signed.entry {
-        return entry.by_certificate(signed, target, root, without);
+        return entry.by_certificate(&signed.certificates, signed.statement.as_ref(), target, root, without);
     }
     let Some(bundle) = &signed.bundle else {
         return refuse(RefusalKind::Unsupported, "the log entry is of a kind that is not understood");
@@ -114,20 +115,10 @@ fn verify(
     Ok(who)
 }
 
-/// What a verified certificate says of the signer.
-pub(crate) fn signer(certificate: &CertificateInfo) -> Signer {
-    let claims = &certificate.ci_claims;
-    let older = &claims.deprecated_github;
-    let repository = claims.source_repository_uri.clone().or_else(|| {
-        older.workflow_repository.as_ref().map(|repository| format!("https://github.com/{repository}"))
-    });
-    Signer {
-        identity: certificate.identity.as_ref().map(ToString::to_string),
-        issuer: certificate.issuer.clone(),
-        source_repository: repository,
-        source_commit: claims.source_repository_digest.clone().or_else(|| older.workflow_sha.clone()),
-        source_ref: claims.source_repository_ref.clone().or_else(|| older.workflow_ref.clone()),
-        run: claims.run_invocation_uri.clone(),
-        ..Signer::default()
+impl Signed {
+    /// Whether the signature fits the certificate it came with, so that what it says of itself was not changed since.
+    /// True also where it came with none, since nobody can tell then.
+    pub fn fits_its_certificate(&self, target: &Digest) -> bool {
+        !self.has_certificate() || fits(self, target).is_ok()
     }
 }

@@ -15,11 +15,12 @@ use sigstore_verify::crypto::{WEBPKI_VERIFICATION_ALGS, parse_certificate_info};
 use sigstore_verify::types::{DerCertificate, DerPublicKey, Sha256Hash, SignatureBytes};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::certificate::signer;
-use crate::evidence::{LegacyEntry, Signed, pem_blocks};
-use crate::key::PublicKey;
+use crate::legacy_entry::LegacyEntry;
+use crate::pem::pem_blocks;
 use crate::refusals::refuse;
 use crate::roots::{Root, Without};
+use crate::signer::signer;
+use crate::statement::Statement;
 use crate::{certificate_timestamp, subject};
 
 /// A log entry of kind `intoto` 0.0.1
@@ -84,12 +85,13 @@ impl EntryV001 {
     /// Verifies what was signed with a certificate, whose signature is known to fit.
     pub(crate) fn by_certificate(
         &self,
-        signed: &Signed,
+        certificates: &[DerCertificate],
+        statement: Option<&Statement>,
         target: &Digest,
         root: &Root,
         without: Without,
     ) -> Result<Signer, Refusal> {
-        let [leaf, intermediates @ ..] = signed.certificates.as_slice() else {
+        let [leaf, intermediates @ ..] = certificates else {
             return refuse(RefusalKind::Certificate, "it comes without a certificate");
         };
         let info = parse_certificate_info(leaf)
@@ -111,7 +113,7 @@ impl EntryV001 {
         if logged.as_ref() != Some(leaf) {
             return refuse(RefusalKind::LogEntry, "the log entry is about another certificate");
         }
-        match &signed.statement {
+        match statement {
             Some(statement) if statement.is_about(target) => {}
             _ => return Err(subject::other(target, "another image")),
         }
@@ -124,11 +126,11 @@ impl EntryV001 {
     }
 
     /// Verifies that the log knows this envelope by this key. Answers when it was logged.
-    pub(crate) fn by_key(&self, key: &PublicKey, root: &Root) -> Result<Timestamp, Refusal> {
+    pub(crate) fn by_key(&self, key: &DerPublicKey, root: &Root) -> Result<Timestamp, Refusal> {
         let time = self.signed_at(root)?;
         self.is_about_envelope()?;
         let logged = pem_blocks(&self.public_key).next().and_then(|pem| DerPublicKey::from_pem(pem).ok());
-        if logged.as_ref() != Some(key.der()) {
+        if logged.as_ref() != Some(key) {
             return refuse(RefusalKind::LogEntry, "the log entry is about another key");
         }
         Ok(time)

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use provenance_model::Digest;
 use provenance_model::trust::{Form, Refusal, RefusalKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,8 +20,9 @@ use sha2::{Digest as _, Sha256};
 use sigstore_verify::types::bundle::VerificationMaterialContent;
 use sigstore_verify::types::{Bundle, DerCertificate, SignatureContent};
 
-use crate::certificate::fits;
 use crate::entry_v001::EntryV001;
+use crate::legacy_entry::{LOG_ENTRY, LegacyEntry};
+use crate::pem::pem_blocks;
 use crate::refusals::refuse;
 use crate::statement::Statement;
 
@@ -34,7 +34,6 @@ pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
-const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 /// Certificates of one chain at the most.
@@ -118,7 +117,7 @@ impl Signed {
         let mut of_kind_v001 = None;
         let mut entries = Vec::new();
         if let Some(entry) = entry {
-            if entry.kind == ("intoto".to_owned(), "0.0.1".to_owned()) {
+            if entry.is_v001() {
                 of_kind_v001 = Some(EntryV001::read(&entry, blob)?);
             } else {
                 entries.push(entry.to_bundle()?);
@@ -213,12 +212,6 @@ impl Signed {
         }
     }
 
-    /// Whether the signature fits the certificate it came with, so that what it says of itself was not changed since.
-    /// True also where it came with none, since nobody can tell then.
-    pub fn fits_its_certificate(&self, target: &Digest) -> bool {
-        !self.has_certificate() || fits(self, target).is_ok()
-    }
-
     /// The type of the statement's predicate, where it is a statement.
     pub fn predicate_type(&self) -> Option<&str> {
         self.statement.as_ref().map(|statement| statement.predicate_type.as_str())
@@ -291,96 +284,10 @@ fn certificates(annotations: &BTreeMap<String, String>) -> Result<Vec<DerCertifi
     Ok(found)
 }
 
-const PEM_END: &str = "-----END ";
-
-/// The blocks of a PEM text.
-pub(crate) fn pem_blocks(pem: &str) -> impl Iterator<Item = &str> {
-    let mut rest = pem;
-    std::iter::from_fn(move || {
-        let start = rest.find("-----BEGIN ")?;
-        let end = start + rest[start..].find(PEM_END)?;
-        let close = end + PEM_END.len() + rest[end + PEM_END.len()..].find("-----")? + 5;
-        let block = &rest[start..close];
-        rest = &rest[close..];
-        Some(block)
-    })
-}
-
 #[derive(Deserialize)]
 struct LegacyTimestamp {
     #[serde(rename = "SignedRFC3161Timestamp")]
     signed: String,
-}
-
-/// The log entry that cosign 2 keeps in an annotation.
-#[derive(Debug)]
-pub(crate) struct LegacyEntry {
-    pub(crate) signed_entry_timestamp: Vec<u8>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) integrated_time: i64,
-    pub(crate) log_index: u64,
-    pub(crate) log_id: Vec<u8>,
-    /// Kind and version of the entry.
-    kind: (String, String),
-}
-
-impl LegacyEntry {
-    fn read(written: &str) -> Result<Self, Refusal> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Written {
-            signed_entry_timestamp: String,
-            payload: Entry,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Entry {
-            body: String,
-            integrated_time: i64,
-            log_index: u64,
-            #[serde(rename = "logID")]
-            log_id: String,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body {
-            kind: String,
-            api_version: String,
-        }
-        let wrong = |error: &dyn std::fmt::Display| {
-            Refusal::new(RefusalKind::Malformed, format!("annotation {LOG_ENTRY}: {error}"))
-        };
-        let written: Written = serde_json::from_str(written).map_err(|error| wrong(&error))?;
-        let body = decode(&written.payload.body, LOG_ENTRY)?;
-        let kind: Body = serde_json::from_slice(&body).map_err(|error| wrong(&error))?;
-        Ok(Self {
-            signed_entry_timestamp: decode(&written.signed_entry_timestamp, LOG_ENTRY)?,
-            body,
-            integrated_time: written.payload.integrated_time,
-            log_index: written.payload.log_index,
-            log_id: hex::decode(&written.payload.log_id).map_err(|error| wrong(&error))?,
-            kind: (kind.kind, kind.api_version),
-        })
-    }
-
-    fn to_bundle(&self) -> Result<Value, Refusal> {
-        let (kind, version) = &self.kind;
-        if !matches!(
-            (kind.as_str(), version.as_str()),
-            ("hashedrekord" | "dsse", "0.0.1") | ("intoto", "0.0.2")
-        ) {
-            let why = format!("log entries of kind {kind} {version} are not understood");
-            return refuse(RefusalKind::Unsupported, why);
-        }
-        Ok(json!({
-            "logIndex": self.log_index.to_string(),
-            "logId": {"keyId": STANDARD.encode(&self.log_id)},
-            "kindVersion": {"kind": kind, "version": version},
-            "integratedTime": self.integrated_time.to_string(),
-            "inclusionPromise": {"signedEntryTimestamp": STANDARD.encode(&self.signed_entry_timestamp)},
-            "canonicalizedBody": STANDARD.encode(&self.body),
-        }))
-    }
 }
 
 /// A bundle of what annotations held. With a log entry it is one of version 0.1, which wants the entry's

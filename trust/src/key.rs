@@ -16,7 +16,8 @@ use x509_cert::der::asn1::{BitString, UintRef};
 use x509_cert::der::{Any, Encode as _, Tag};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-use crate::evidence::{Payload, Signed, pem_blocks};
+use crate::evidence::{Payload, Signed};
+use crate::pem::pem_blocks;
 use crate::refusals::{self, refuse};
 use crate::roots::Root;
 use crate::{simple_signing, subject};
@@ -84,10 +85,6 @@ impl PublicKey {
     /// SHA-256 of the `SubjectPublicKeyInfo`, in hex.
     pub fn fingerprint(&self) -> String {
         hex::encode(Sha256::digest(self.der.as_bytes()))
-    }
-
-    pub(crate) fn der(&self) -> &DerPublicKey {
-        &self.der
     }
 
     /// The ways in which a key of this kind signs. Tools differ: cosign 2 hashes with SHA-256 whatever the
@@ -227,7 +224,7 @@ fn logged(
     let mut reason: Option<Refusal> = None;
     for root in roots {
         let answer = match &signed.entry {
-            Some(entry) => entry.by_key(key, root).map(|time| Some((true, Some(time)))),
+            Some(entry) => entry.by_key(&key.der, root).map(|time| Some((true, Some(time)))),
             None => in_bundle(signed, target, key, root),
         };
         match answer {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use sigstore_verify::crypto::KeyAlgorithm;
 use sigstore_verify::types::{DerCertificate, DerPublicKey};
 
-use crate::evidence::pem_blocks;
+use crate::pem::pem_blocks;
 use crate::roots::Root;
 
 #[derive(Deserialize)]

@@ -1,5 +1,4 @@
 //! Policy documents: what is understood, and that what is not is refused by its name.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use provenance_model::Image;
 use provenance_trust::policy::{AuthorityKind, Document, Found, KeyRef, documents};

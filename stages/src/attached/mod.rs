@@ -24,12 +24,17 @@ use provenance_model::trust::{Attached, Form, Place};
 use provenance_model::{Asked, CredentialScope, Digest, Registry, Repository, Trail};
 
 pub use layers::{Kind, Wanted, states};
+pub(crate) use target::asking;
 pub use target::{Target, Targets};
 
 use crate::registry::{Asking, Manifest, Name, RegistryClient};
 use layers::{is_relevant, layers};
 use survey::{Listed, Survey};
 
+/// Bytes of one signature.
+pub(crate) const SIGNATURE_BYTES: usize = 4 << 20;
+/// Bytes of one attestation.
+pub(crate) const ATTESTATION_BYTES: usize = 32 << 20;
 /// Referrers of one image that are looked into at the most.
 const LOOKED_INTO: usize = 64;
 /// Bytes of blobs kept in memory for other stages.

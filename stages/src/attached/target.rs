@@ -30,6 +30,22 @@ pub enum Targets {
     None(Outcome<()>),
 }
 
+/// Who asks about a dossier.
+pub(crate) fn asking<'a>(stage: &'static str, dossier: &'a Dossier) -> Result<Asking<'a>, Failure> {
+    let reference = dossier
+        .subject
+        .reference
+        .as_ref()
+        .map_err(|invalid| Failure::new(FailureKind::InvalidReference, invalid.to_string()))?;
+    Ok(Asking {
+        stage,
+        registry: &reference.registry,
+        repository: &reference.repository,
+        scope: &dossier.subject.scope,
+        trail: &dossier.trail,
+    })
+}
+
 /// Digest failures after which nothing else of the repository is worth asking.
 const HOPELESS: [FailureKind; 5] = [
     FailureKind::Connection,

@@ -14,11 +14,13 @@ use super::reader::{Detail, ReadError, Reader};
 /// Lists of policies and roots are short; one page mostly holds them all.
 const PAGE_SIZE: usize = 500;
 
-/// The kinds that are read: their kind, and where they are to be had in every version.
-const KINDS: [(&str, &[(&str, &str)]); 2] = [
-    ("ClusterImagePolicy", &[("v1beta1", "clusterimagepolicies"), ("v1alpha1", "clusterimagepolicies")]),
-    ("TrustRoot", &[("v1alpha1", "trustroots")]),
-];
+/// The group of both kinds.
+const GROUP: &str = "/apis/policy.sigstore.dev";
+
+/// The kinds that are read, by their plural; and their versions, newest first.
+const KINDS: [(&str, &str); 2] =
+    [("ClusterImagePolicy", "clusterimagepolicies"), ("TrustRoot", "trustroots")];
+const VERSIONS: [&str; 2] = ["v1beta1", "v1alpha1"];
 
 /// What a cluster says of trust.
 #[derive(Debug, Default)]
@@ -34,10 +36,16 @@ pub struct ClusterPolicies {
 pub async fn cluster_policies(client: &kube::Client) -> ClusterPolicies {
     let reader = Reader::new(client.clone(), PAGE_SIZE, Stop::new(std::time::Duration::ZERO));
     let mut found = ClusterPolicies::default();
-    for (kind, versions) in KINDS {
-        for (version, plural) in versions {
-            let path = format!("/apis/policy.sigstore.dev/{version}/{plural}");
-            match list(&reader, &path, kind, version).await {
+    let served = match versions(&reader).await {
+        Ok(served) => served,
+        Err(error) => {
+            found.problems.push(not_applied("ClusterImagePolicy", &error));
+            return found;
+        }
+    };
+    for (kind, plural) in KINDS {
+        for version in &served {
+            match list(&reader, &format!("{GROUP}/{version}/{plural}"), kind, version).await {
                 Ok(documents) => {
                     found.documents.extend(documents);
                     break;
@@ -48,19 +56,43 @@ pub async fn cluster_policies(client: &kube::Client) -> ClusterPolicies {
                     break;
                 }
                 Err(error) => {
-                    found.problems.push(DiscoveryProblem {
-                        rows_missing: false,
-                        reason: ProblemReason::CutShort,
-                        namespace: None,
-                        kind: Some(kind.to_owned()),
-                        message: format!("the cluster's own policies are not applied: {error}"),
-                    });
+                    found.problems.push(not_applied(kind, &error));
                     break;
                 }
             }
         }
     }
     found
+}
+
+/// The versions of the group that are served; none where the cluster has no such group.
+async fn versions(reader: &Reader) -> Result<Vec<&'static str>, ReadError> {
+    #[derive(Deserialize)]
+    struct Group {
+        versions: Vec<Version>,
+    }
+    #[derive(Deserialize)]
+    struct Version {
+        version: String,
+    }
+    match reader.get::<Group>(GROUP).await {
+        Ok(group) => {
+            let served = |version: &&str| group.versions.iter().any(|one| one.version == **version);
+            Ok(VERSIONS.into_iter().filter(served).collect())
+        }
+        Err(ReadError::NotFound(_) | ReadError::Forbidden(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn not_applied(kind: &str, error: &ReadError) -> DiscoveryProblem {
+    DiscoveryProblem {
+        rows_missing: false,
+        reason: ProblemReason::CutShort,
+        namespace: None,
+        kind: Some(kind.to_owned()),
+        message: format!("the cluster's own policies are not applied: {error}"),
+    }
 }
 
 async fn list(reader: &Reader, path: &str, kind: &str, version: &str) -> Result<Vec<Value>, ReadError> {

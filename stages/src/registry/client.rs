@@ -15,7 +15,6 @@ use oci_spec::image::ImageIndex;
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::report::RegistryUse;
 use provenance_model::{CredentialScope, Digest, Registry, Repository};
-use serde::Deserialize;
 use url::Url;
 
 use super::asking::{Asking, HeadAnswer, ManifestHead, Name, Referrers};
@@ -101,13 +100,6 @@ struct ManifestKey {
     scope: CredentialScope,
 }
 
-/// The tags of a repository.
-#[derive(Debug)]
-struct TagList {
-    tags: Vec<String>,
-    is_all: bool,
-}
-
 /// Asks every place in turn until one has what is asked for. The last one's word counts: the others only ever
 /// add an answer.
 macro_rules! in_turn {
@@ -128,8 +120,8 @@ macro_rules! in_turn {
 /// The client. One per run: it holds the gates, the tokens and the memo.
 #[derive(Debug)]
 pub struct RegistryClient {
-    session: Session,
-    caps: Caps,
+    pub(super) session: Session,
+    pub(super) caps: Caps,
     mirrors: Mirrors,
     manifests: Cache<ManifestKey, Option<Arc<Manifest>>>,
     heads: Cache<ManifestKey, HeadAnswer>,
@@ -349,61 +341,6 @@ impl RegistryClient {
         answered
     }
 
-    /// The tags of at most so many pages. More pages than the cap are a failure where all were wanted.
-    async fn tags_at(&self, asking: &Asking<'_>, most: usize) -> Result<Option<TagList>, Failure> {
-        #[derive(Deserialize)]
-        struct Page {
-            /// Null for a repository without tags; without this field it is no list.
-            #[serde(deserialize_with = "Option::deserialize")]
-            tags: Option<Vec<String>>,
-        }
-        let mut url = self.url(asking, "tags/list")?;
-        url.set_query(Some(&format!("n={}", self.caps.page_tags)));
-        let place = self.session.transport.place(&Method::GET, &url);
-        let answered = async {
-            let mut tags: Vec<String> = Vec::new();
-            let mut next = Some(url);
-            let mut pages = 0;
-            while let Some(url) = next {
-                if pages == most && most < self.caps.pages {
-                    return Ok(Some(TagList { tags, is_all: false }));
-                }
-                self.count_page(&mut pages, &place)?;
-                let answer = self
-                    .session
-                    .ask(asking, get(url.clone(), "application/json", self.caps.page_bytes))
-                    .await?;
-                if !present(&answer, &place)? {
-                    return Ok(None);
-                }
-                let page: Page = serde_json::from_slice(&answer.body).map_err(|error| {
-                    Failure::new(FailureKind::Malformed, format!("{place}: no tag list: {error}"))
-                })?;
-                let page = page.tags.unwrap_or_default();
-                // Some registries cut a page off without a link to the next. One that does not know `last`
-                // answers the same page again.
-                let is_full = page.len() >= self.caps.page_tags;
-                let is_new = page.last() != tags.last();
-                next = match (next_page(&answer.headers, &url)?, page.last()) {
-                    (Some(next), _) => Some(next),
-                    (None, Some(last)) if is_full && is_new => Some(after(&url, self.caps.page_tags, last)),
-                    (None, _) => None,
-                };
-                if is_new {
-                    tags.extend(page);
-                }
-            }
-            Ok(Some(TagList { tags, is_all: true }))
-        }
-        .await;
-        note(asking, &place, &answered, |list| match list {
-            Some(list) if list.is_all => format!("200 {} tags", list.tags.len()),
-            Some(list) => format!("200 {} tags, and there are more", list.tags.len()),
-            None => "404, the registry has none".into(),
-        });
-        answered
-    }
-
     async fn referrers_at(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Referrers, Failure> {
         let url = self.url(asking, &format!("referrers/{digest}"))?;
         let place = self.session.transport.place(&Method::GET, &url);
@@ -436,7 +373,7 @@ impl RegistryClient {
         answered
     }
 
-    fn count_page(&self, pages: &mut usize, place: &str) -> Result<(), Failure> {
+    pub(super) fn count_page(&self, pages: &mut usize, place: &str) -> Result<(), Failure> {
         *pages += 1;
         if *pages <= self.caps.pages {
             return Ok(());
@@ -445,7 +382,7 @@ impl RegistryClient {
         Err(Failure::new(FailureKind::TooLarge, why))
     }
 
-    fn url(&self, asking: &Asking<'_>, rest: &str) -> Result<Url, Failure> {
+    pub(super) fn url(&self, asking: &Asking<'_>, rest: &str) -> Result<Url, Failure> {
         let base = self.session.transport.endpoints.base(asking.registry)?;
         base.join(&format!("v2/{}/{rest}", asking.repository)).map_err(|error| {
             Failure::new(
@@ -457,7 +394,7 @@ impl RegistryClient {
 }
 
 /// Whether the registry has what was asked for; its own 404 says no.
-fn present(answer: &Answer, place: &str) -> Result<bool, Failure> {
+pub(super) fn present(answer: &Answer, place: &str) -> Result<bool, Failure> {
     if answer.status != StatusCode::NOT_FOUND {
         return expect_success(answer, place).map(|()| true);
     }
@@ -472,14 +409,7 @@ fn present(answer: &Answer, place: &str) -> Result<bool, Failure> {
     ))
 }
 
-/// The page of tags that follows this one.
-fn after(url: &Url, tags: usize, last: &str) -> Url {
-    let mut next = url.clone();
-    next.query_pairs_mut().clear().append_pair("n", &tags.to_string()).append_pair("last", last);
-    next
-}
-
-fn get(url: Url, accept: &'static str, cap: usize) -> Question {
+pub(super) fn get(url: Url, accept: &'static str, cap: usize) -> Question {
     Question { method: Method::GET, url, accept, authorization: None, form: None, cap }
 }
 
@@ -493,7 +423,12 @@ fn manifest_key(asking: &Asking<'_>, name: &str) -> ManifestKey {
 }
 
 /// Notes one question and its answer as evidence.
-fn note<T>(asking: &Asking<'_>, place: &str, answered: &Result<T, Failure>, tell: impl FnOnce(&T) -> String) {
+pub(super) fn note<T>(
+    asking: &Asking<'_>,
+    place: &str,
+    answered: &Result<T, Failure>,
+    tell: impl FnOnce(&T) -> String,
+) {
     let answer = match answered {
         Ok(answered) => tell(answered),
         Err(failure) => format!("{}: {}", failure.kind, failure.message),

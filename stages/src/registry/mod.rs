@@ -12,6 +12,7 @@
 //! | `session` | asks each host with what it wants to see |
 //! | [`content`] | manifests and indexes, parsed and checked against their digest |
 //! | [`asking`] | who asks for what, and the forms of answers |
+//! | `tags` | lists of tags, page by page |
 //! | [`client`] | the questions: manifest, digest, blob, tags, referrers |
 
 pub mod asking;
@@ -25,6 +26,7 @@ pub mod gate;
 pub mod mirror;
 mod paging;
 mod session;
+mod tags;
 pub mod tls;
 pub mod transport;
 

@@ -4,7 +4,7 @@
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use sigstore_verify::types::DerCertificate;
 
-use crate::evidence::pem_blocks;
+use crate::pem::pem_blocks;
 
 /// Certificates of authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
