@@ -96,3 +96,28 @@ impl Verification {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signature_is_judged_once_for_a_digest_and_a_set_of_policies() {
+        let verification = Verification::new(Trust::default());
+        let annotations =
+            BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), "MEQ=".to_owned())]);
+        let signed = || Signed::simple_signing(&"{}".into(), &annotations).unwrap();
+        let digest = |c: &str| -> Digest { format!("sha256:{}", c.repeat(64)).parse().unwrap() };
+        let first = verification.judge(signed(), &digest("a"), &[]).await;
+        let again = verification.judge(signed(), &digest("a"), &[]).await;
+        assert!(Arc::ptr_eq(&first, &again));
+        for other in [
+            verification.judge(signed(), &digest("b"), &[]).await,
+            verification.judge(signed(), &digest("a"), &["policy".to_owned()]).await,
+        ] {
+            assert!(!Arc::ptr_eq(&first, &other));
+        }
+    }
+}

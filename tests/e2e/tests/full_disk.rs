@@ -20,7 +20,7 @@ fn in_own_mounts(script: &str) -> (bool, String) {
 fn a_full_disk_is_a_clear_error_and_the_old_report_stays_whole() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!(
-        "cd {}; mkdir small; mount -t tmpfs -o size=128k tmpfs small; \
+        "cd {}; mkdir small; mount -t tmpfs -o size=1m tmpfs small; \
          \"$COLLECTOR\" demo --report-path small >/dev/null 2>first.log; \
          cp small/provenance-latest.json before; ls -A small | wc -l; \
          dd if=/dev/zero of=small/fill bs=1k 2>/dev/null || echo filled; \

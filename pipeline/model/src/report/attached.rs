@@ -3,7 +3,7 @@
 
 use provenance_engine::Outcome;
 
-use super::types::{Provenance, Sbom, Signature, SignatureVerdict};
+use super::types::{OutcomeWord, Provenance, Sbom, Signature, SignatureVerdict, StageRecord};
 use crate::findings::{ProvenanceFinding, SbomFinding, SignatureFinding};
 use crate::trust::{AttestationRecord, Refusal, Verdict};
 
@@ -33,6 +33,16 @@ pub(super) fn signature(outcome: &Outcome<SignatureFinding>) -> Option<Signature
         signatures: some_unless_empty(finding.signatures.clone()),
         policies: some_unless_empty(finding.policies.clone()),
     })
+}
+
+/// How the stage fared: an unsigned image has no signature, whatever policies say of that.
+pub(super) fn stage(record: StageRecord, outcome: &Outcome<SignatureFinding>) -> StageRecord {
+    let is_unsigned =
+        outcome.found().is_some_and(|found| found.verdict.is_none() && found.signatures.is_empty());
+    if record.outcome == OutcomeWord::Found && is_unsigned {
+        return StageRecord { outcome: OutcomeWord::Absent, ..record };
+    }
+    record
 }
 
 /// Why the policies do not let an unsigned image pass.

@@ -128,11 +128,14 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
         media_type: finding.and_then(|finding| finding.media_type.clone()),
         stages: Some(Stages {
             digest: Some(stage_record("digest", &dossier.digest, None, dossier)),
-            signature: Some(stage_record(
-                "signature",
+            signature: Some(attached::stage(
+                stage_record(
+                    "signature",
+                    &dossier.signature,
+                    dossier.signature.found().and_then(|found| found.unanswered.as_ref()),
+                    dossier,
+                ),
                 &dossier.signature,
-                dossier.signature.found().and_then(|found| found.unanswered.as_ref()),
-                dossier,
             )),
             provenance: Some(stage_record(
                 "provenance",
