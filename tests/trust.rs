@@ -8,7 +8,7 @@ use std::time::Duration;
 use provenance_collector::config::{Checks, Tuning};
 use provenance_collector::run::{About, Order, run};
 use provenance_collector::topology::{Means, Source};
-use provenance_engine::{Knobs, LaneLimit};
+use provenance_engine::{FailureKind, Knobs, LaneLimit};
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict};
 use provenance_model::trust::{Place, RefusalKind, Verdict};
 use provenance_stages::discovery::named_image;
@@ -16,6 +16,7 @@ use provenance_stages::registry::{ClientSettings, GateLimits, RegistryClient};
 use provenance_stages::{Documents, Trust};
 use provenance_testbed::attach::{self, SigningKey};
 use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
+use provenance_trust::policy::{Document, Found, documents};
 use provenance_trust::{Policy, PublicKey};
 use serde_json::json;
 
@@ -44,6 +45,10 @@ fn by_key(key: &SigningKey) -> Trust {
 }
 
 async fn report_of(images: &[String], trust: Trust) -> Report {
+    report_with(images, trust, &tuning()).await
+}
+
+async fn report_with(images: &[String], trust: Trust, tuning: &Tuning) -> Report {
     let limits = GateLimits {
         requests_per_second: None,
         patience: Duration::from_millis(200),
@@ -53,8 +58,8 @@ async fn report_of(images: &[String], trust: Trust) -> Report {
         ClientSettings { limits, timeout: Duration::from_millis(300), ..ClientSettings::default() };
     let means = Means::new(RegistryClient::new(settings, "test").unwrap(), trust);
     let source = Source::Given(images.iter().map(|image| named_image(image)).collect());
-    let order = Order::new(&tuning());
-    run(source, &means, &tuning(), About::default(), &order, |_| {}).await.unwrap()
+    let order = Order::new(tuning);
+    run(source, &means, tuning, About::default(), &order, |_| {}).await.unwrap()
 }
 
 async fn row_of(registry: &Registry, trust: Trust) -> ImageRecord {
@@ -320,6 +325,62 @@ async fn a_tag_list_that_cannot_be_had_costs_only_requests() {
         let row = row_of(&registry, by_key(&key)).await;
         assert_eq!(outcomes(&row), [OutcomeWord::Found, OutcomeWord::Absent, OutcomeWord::Absent], "{fault}");
         assert!(row.signature.unwrap().verified, "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_sbom_is_read_only_when_asked_for_and_as_it_comes() {
+    let registry = Registry::start().await.unwrap();
+    let digest = registry.push(REPOSITORY, "v1", &BuiltImage::single("web"));
+    let mut document = attach::spdx("web");
+    let package = json!({"name": "p", "licenseConcluded": "MIT OR Apache-2.0", "comment": "x".repeat(300)});
+    document["packages"] = vec![package; 10_000].into();
+    let sbom = attach::referrer(&digest, SPDX, SPDX, &document.to_string());
+    registry.attach(REPOSITORY, None, &sbom);
+    let found = row_of(&registry, Trust::default()).await.sbom.unwrap().documents.unwrap().remove(0);
+    assert!(!found.read && found.facts.packages.is_none() && found.bytes.unwrap() > 3_000_000);
+    let blobs =
+        |registry: &Registry| registry.log().iter().filter(|one| one.path.contains("/blobs/")).count();
+    assert_eq!(blobs(&registry), 0);
+
+    let all = Tuning { checks: Checks { sboms: Some(Documents::All), ..tuning().checks }, ..tuning() };
+    // The first answer breaks off in the middle: what was read of it does not count.
+    registry.fault(Fault::on("/blobs/", Effect::Cut).times(1));
+    let image = [format!("{}/{REPOSITORY}:v1", registry.host())];
+    let row = report_with(&image, Trust::default(), &all).await.images.remove(0);
+    let found = row.sbom.unwrap().documents.unwrap().remove(0);
+    assert!(found.read, "{:?}", found.unreadable);
+    assert_eq!((found.facts.packages, found.facts.licences), (Some(10_000), Some(2)));
+    assert_eq!(blobs(&registry), 2);
+    registry.fault(Fault::on("/blobs/", Effect::Corrupt));
+    let row = report_with(&image, Trust::default(), &all).await.images.remove(0);
+    assert_eq!(outcomes(&row)[2], OutcomeWord::Failed);
+    let reason = row.stages.unwrap().sbom.unwrap().reason.unwrap();
+    assert_eq!(reason.kind, Some(FailureKind::DigestMismatch), "{reason:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_pass_verifies_nothing_and_a_static_fail_refuses() {
+    let key = SigningKey::number(1);
+    let registry = Registry::start().await.unwrap();
+    let digest = registry.push(REPOSITORY, "v1", &BuiltImage::single("web"));
+    registry.attach(REPOSITORY, Some(&attach::tag(&digest, ".sig")), &key.signature(&digest));
+    for (action, verdict, satisfied) in
+        [("pass", SignatureVerdict::NotChecked, true), ("fail", SignatureVerdict::Invalid, false)]
+    {
+        let document = json!({
+            "apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy", "metadata": {"name": action},
+            "spec": {"images": [{"glob": "**"}], "authorities": [{"static": {"action": action, "message": "not here"}}]},
+        });
+        let Document::Policy(policy) = documents(&document.to_string()).unwrap().remove(0) else { panic!() };
+        let policies = vec![policy.resolve(&Found::default()).unwrap()];
+        let row = row_of(&registry, Trust { policies, ..Trust::default() }).await;
+        let signature = row.signature.unwrap();
+        assert_eq!((signature.verdict, signature.verified), (Some(verdict), false), "{action}");
+        assert_eq!(signature.policies.unwrap()[0].satisfied, satisfied, "{action}");
+        if !satisfied {
+            assert_eq!(signature.reason.unwrap().message, "policy fail: not here");
+        }
     }
 }
 

@@ -158,8 +158,7 @@ impl SbomStage {
         }
         let _turn = if is_small { None } else { self.at_once.acquire().await.ok() };
         if let Kind::Sbom(_) = item.kind {
-            let bytes = self.attachments.load(&reader.asking, item, DOCUMENT_BYTES).await?;
-            let facts = self.verification.aside(move || sbom::read(&bytes)).await;
+            let facts = self.attachments.read(&reader.asking, item, DOCUMENT_BYTES, sbom::read).await?;
             return Ok(Some(with_facts(record, facts)));
         }
         let read = reader.read(item, DOCUMENT_BYTES).await?;

@@ -6,6 +6,7 @@
 mod xml;
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
 
 use provenance_model::trust::{SbomFacts, SbomFormat};
 use serde::Deserialize;
@@ -13,6 +14,10 @@ use serde_json::Value;
 
 /// Different licences counted at the most.
 const LICENCES: usize = 10_000;
+/// Bytes read at once.
+const BUFFER: usize = 64 << 10;
+/// UTF-8's byte order mark.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// Components inside components.
 const NESTING: usize = 32;
 
@@ -30,15 +35,27 @@ pub fn format_of(media_type: &str) -> Option<SbomFormat> {
     }
 }
 
-/// Reads a document, whatever its format.
-pub fn read(document: &[u8]) -> Result<SbomFacts, String> {
-    let text = std::str::from_utf8(document).map_err(|error| format!("it is no text: {error}"))?;
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    match text.as_bytes().first() {
-        Some(b'{' | b'[') => json(text),
-        Some(b'<') => xml::read(text),
-        Some(_) if text.contains("SPDXVersion:") => Ok(tag_value(text)),
-        _ => Err("it is neither SPDX nor CycloneDX nor Syft".into()),
+/// Reads a document as it comes, whatever its format. Only what is told of it is kept.
+pub fn read(document: impl Read) -> Result<SbomFacts, String> {
+    let mut document = BufReader::with_capacity(BUFFER, document);
+    let lost = |error: std::io::Error| format!("it cannot be read: {error}");
+    // A byte order mark and blanks may stand before it.
+    loop {
+        let start = document.fill_buf().map_err(lost)?;
+        let blank =
+            start.iter().take_while(|byte| byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte));
+        let blank = blank.count();
+        if blank == 0 {
+            break;
+        }
+        document.consume(blank);
+    }
+    let start = document.fill_buf().map_err(lost)?;
+    match start.first() {
+        Some(b'{' | b'[') => facts(serde_json::from_reader(document)),
+        Some(b'<') => xml::read(document),
+        Some(_) => tag_value(document),
+        None => Err("it is empty".into()),
     }
 }
 
@@ -50,10 +67,6 @@ pub fn of_predicate(predicate: &Value) -> Result<SbomFacts, String> {
         Some(document) if document.is_object() => facts(Json::deserialize(document)),
         _ => facts(Json::deserialize(predicate)),
     }
-}
-
-fn json(text: &str) -> Result<SbomFacts, String> {
-    facts(serde_json::from_str(text))
 }
 
 #[derive(Deserialize)]
@@ -318,13 +331,18 @@ fn spdx3(graph: &[Element], licences: &mut Licences) -> Result<SbomFacts, String
     })
 }
 
-fn tag_value(text: &str) -> SbomFacts {
-    let mut facts = SbomFacts { format: Some(SbomFormat::Spdx), packages: Some(0), ..SbomFacts::default() };
+fn tag_value(document: impl BufRead) -> Result<SbomFacts, String> {
+    let mut facts = SbomFacts { packages: Some(0), ..SbomFacts::default() };
     let mut licences = Licences::default();
-    for (tag, value) in text.lines().filter_map(|line| line.split_once(':')) {
+    for line in document.lines() {
+        let line = line.map_err(|error| format!("it is no text: {error}"))?;
+        let Some((tag, value)) = line.split_once(':') else { continue };
         let value = value.trim();
         match tag {
-            "SPDXVersion" => facts.version = Some(value.trim_start_matches("SPDX-").to_owned()),
+            "SPDXVersion" => {
+                facts.format = Some(SbomFormat::Spdx);
+                facts.version = Some(value.trim_start_matches("SPDX-").to_owned());
+            }
             "Creator" => facts.tools.extend(tool_of(value)),
             "Created" => facts.created = Some(value.to_owned()),
             "PackageName" => facts.packages = facts.packages.map(|count| count + 1),
@@ -332,8 +350,11 @@ fn tag_value(text: &str) -> SbomFacts {
             _ => {}
         }
     }
+    if facts.format.is_none() {
+        return Err("it is neither SPDX nor CycloneDX nor Syft".into());
+    }
     facts.licences = Some(licences.0.len());
-    facts
+    Ok(facts)
 }
 
 #[cfg(test)]
@@ -443,6 +464,6 @@ mod tests {
         ] {
             assert!(read(document.as_bytes()).is_err(), "{document}");
         }
-        assert!(read(&[0xff, 0xfe]).is_err());
+        assert!(read([0xff, 0xfe].as_slice()).is_err());
     }
 }

@@ -27,7 +27,7 @@ pub use layers::{Kind, Wanted, states};
 pub(crate) use target::asking;
 pub use target::{Target, Targets};
 
-use crate::registry::{Asking, Manifest, Name, RegistryClient};
+use crate::registry::{Asking, BodyReader, Manifest, Name, RegistryClient};
 use layers::{is_relevant, layers};
 use survey::{Listed, Survey};
 
@@ -238,16 +238,30 @@ impl Attachments {
         kept.told_to(asking)
     }
 
+    /// Reads something attached as it comes, at most `cap` bytes. It is not kept.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        asking: &Asking<'_>,
+        item: &Item,
+        cap: usize,
+        read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
+    ) -> Result<T, Failure> {
+        let there = self.client.read_blob(asking, &item.blob, cap, read).await?;
+        there.ok_or_else(|| gone(asking, item))
+    }
+
     async fn fetch(&self, asking: &Asking<'_>, item: &Item, cap: usize) -> Result<Bytes, Failure> {
         let there = self.client.blob(asking, &item.blob, cap).await?;
-        there.ok_or_else(|| {
-            let why = format!(
-                "{}/{}: {} names the blob {}, and the registry has none",
-                asking.registry, asking.repository, item.attached.manifest, item.blob
-            );
-            Failure::new(FailureKind::UnexpectedStatus, why)
-        })
+        there.ok_or_else(|| gone(asking, item))
     }
+}
+
+fn gone(asking: &Asking<'_>, item: &Item) -> Failure {
+    let why = format!(
+        "{}/{}: {} names the blob {}, and the registry has none",
+        asking.registry, asking.repository, item.attached.manifest, item.blob
+    );
+    Failure::new(FailureKind::UnexpectedStatus, why)
 }
 
 impl Kind {

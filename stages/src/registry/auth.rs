@@ -161,6 +161,7 @@ async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Tok
         authorization: key.credential.as_ref().and_then(shown),
         form: None,
         cap: TOKEN_BYTES,
+        sink: None,
     };
     if let Some(Credential::IdentityToken(token)) = &key.credential {
         asked_for.extend([

@@ -219,7 +219,7 @@ impl RegistryClient {
         )
     }
 
-    fn places(&self, asking: &Asking<'_>) -> Vec<Place> {
+    pub(super) fn places(&self, asking: &Asking<'_>) -> Vec<Place> {
         self.mirrors.places(asking.registry, asking.repository)
     }
 
@@ -410,7 +410,7 @@ pub(super) fn present(answer: &Answer, place: &str) -> Result<bool, Failure> {
 }
 
 pub(super) fn get(url: Url, accept: &'static str, cap: usize) -> Question {
-    Question { method: Method::GET, url, accept, authorization: None, form: None, cap }
+    Question { method: Method::GET, url, accept, authorization: None, form: None, cap, sink: None }
 }
 
 fn manifest_key(asking: &Asking<'_>, name: &str) -> ManifestKey {

@@ -131,14 +131,49 @@ pub(crate) fn usual_first(platform: Option<&Platform>) -> (u8, String) {
     (rank, name)
 }
 
+/// A digest on its way.
+#[derive(Debug, Clone)]
+pub(super) enum Sum {
+    Sha256(Sha256),
+    Sha384(Sha384),
+    Sha512(Sha512),
+}
+
+impl Sum {
+    /// By the algorithm of this digest.
+    pub(super) fn like(digest: &Digest) -> Self {
+        match digest.algorithm() {
+            "sha512" => Self::Sha512(Sha512::new()),
+            "sha384" => Self::Sha384(Sha384::new()),
+            _ => Self::Sha256(Sha256::new()),
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(sum) => sum.update(bytes),
+            Self::Sha384(sum) => sum.update(bytes),
+            Self::Sha512(sum) => sum.update(bytes),
+        }
+    }
+
+    pub(super) fn digest(self) -> Digest {
+        let (algorithm, sum) = match self {
+            Self::Sha256(sum) => ("sha256", sum.finalize().to_vec()),
+            Self::Sha384(sum) => ("sha384", sum.finalize().to_vec()),
+            Self::Sha512(sum) => ("sha512", sum.finalize().to_vec()),
+        };
+        format!("{algorithm}:{}", hex::encode(sum))
+            .parse()
+            .expect("a digest that was computed is well formed")
+    }
+}
+
 /// The digest of these bytes, by the algorithm of `like` (SHA-256 without one).
 pub(super) fn digest_of(bytes: &[u8], like: Option<&Digest>) -> Digest {
-    let (algorithm, sum) = match like.map(Digest::algorithm) {
-        Some("sha512") => ("sha512", Sha512::digest(bytes).to_vec()),
-        Some("sha384") => ("sha384", Sha384::digest(bytes).to_vec()),
-        _ => ("sha256", Sha256::digest(bytes).to_vec()),
-    };
-    format!("{algorithm}:{}", hex::encode(sum)).parse().expect("a digest that was computed is well formed")
+    let mut sum = like.map_or_else(|| Sum::Sha256(Sha256::new()), Sum::like);
+    sum.update(bytes);
+    sum.digest()
 }
 
 /// Refuses content that does not have the digest it should.

@@ -12,6 +12,7 @@
 //! | `session` | asks each host with what it wants to see |
 //! | [`content`] | manifests and indexes, parsed and checked against their digest |
 //! | [`asking`] | who asks for what, and the forms of answers |
+//! | [`stream`] | blobs that are read as they come |
 //! | `tags` | lists of tags, page by page |
 //! | [`client`] | the questions: manifest, digest, blob, tags, referrers |
 
@@ -26,6 +27,7 @@ pub mod gate;
 pub mod mirror;
 mod paging;
 mod session;
+pub mod stream;
 mod tags;
 pub mod tls;
 pub mod transport;
@@ -36,4 +38,5 @@ pub use content::{Content, Manifest};
 pub use endpoint::Endpoints;
 pub use gate::{GateLimits, GateView};
 pub use mirror::Mirrors;
+pub use stream::BodyReader;
 pub use tls::Tls;

@@ -213,6 +213,7 @@ impl Session {
             authorization: None,
             form: None,
             cap: PING_BYTES,
+            sink: None,
         };
         let answer = self.transport.ask(question).await?;
         let wanted = (answer.status == StatusCode::UNAUTHORIZED && !answer.elsewhere)

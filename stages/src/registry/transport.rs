@@ -10,11 +10,13 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use provenance_engine::{Failure, FailureKind};
 use serde::Deserialize;
+use tokio::sync::mpsc;
 use tracing::Instrument;
 use url::Url;
 
 use super::endpoint::{Endpoints, authority};
 use super::gate::{Ended, Gate, Gates};
+use super::stream::Part;
 use super::tls::{ClientCertificate, Tls};
 
 /// Attempts at one exchange before it fails, the first included.
@@ -40,6 +42,8 @@ pub(super) struct Question {
     pub(super) form: Option<String>,
     /// Bytes of a good answer that are read at the most.
     pub(super) cap: usize,
+    /// Where a good answer's body goes as it comes, instead of into the answer.
+    pub(super) sink: Option<mpsc::Sender<Part>>,
 }
 
 /// A complete answer.
@@ -48,6 +52,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Bytes of the body, wherever it went.
+    pub(super) bytes: usize,
     /// Where it came from, after redirects.
     pub(super) url: Url,
     /// Whether a redirect led to another host.
@@ -274,7 +280,7 @@ impl Transport {
                 } else if status.is_server_error() {
                     gate.note_failed();
                 } else {
-                    gate.note(Ended::Answered { bytes: answer.body.len() });
+                    gate.note(Ended::Answered { bytes: answer.bytes });
                 }
             }
             Err(Miss::TooLarge) => gate.note(Ended::Answered { bytes: question.cap }),
@@ -312,18 +318,29 @@ impl Transport {
         if good && announced.is_some_and(|length| length > cap as u64) {
             return Err(Miss::TooLarge);
         }
+        let sink = question.sink.as_ref().filter(|_| good);
+        // Whoever reads may have gone, which is theirs to mind.
+        if let Some(sink) = sink {
+            sink.send(Part::Begin).await.ok();
+        }
         let mut body = BytesMut::new();
+        let mut bytes = 0;
         while let Some(chunk) = response.chunk().await.map_err(|error| miss(&error))? {
-            if body.len() + chunk.len() > cap {
+            if bytes + chunk.len() > cap {
                 if good {
                     return Err(Miss::TooLarge);
                 }
                 break;
             }
-            body.extend_from_slice(&chunk);
+            bytes += chunk.len();
+            match sink {
+                Some(sink) => drop(sink.send(Part::Chunk(chunk)).await),
+                None => body.extend_from_slice(&chunk),
+            }
         }
         let headers = std::mem::take(response.headers_mut());
-        Ok(Answer { status, headers, body: body.freeze(), url: question.url.clone(), elsewhere: false })
+        let body = body.freeze();
+        Ok(Answer { status, headers, body, bytes, url: question.url.clone(), elsewhere: false })
     }
 }
 

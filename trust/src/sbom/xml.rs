@@ -1,20 +1,24 @@
 //! CycloneDX as XML.
 
+use std::io::BufRead;
+
 use provenance_model::trust::{SbomFacts, SbomFormat};
 use quick_xml::events::Event;
 
 use super::{Licences, Tool};
 
 /// Reads a document.
-pub(super) fn read(text: &str) -> Result<SbomFacts, String> {
+pub(super) fn read(document: impl BufRead) -> Result<SbomFacts, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("it is no CycloneDX XML: {error}");
-    let mut reader = quick_xml::Reader::from_str(text);
+    let mut reader = quick_xml::Reader::from_reader(document);
+    let mut buffer = Vec::new();
     let mut facts = SbomFacts { packages: Some(0), ..SbomFacts::default() };
     let mut licences = Licences::default();
     let mut path: Vec<String> = Vec::new();
     let mut tool = Tool { name: None, version: None };
     loop {
-        match reader.read_event().map_err(|error| wrong(&error))? {
+        buffer.clear();
+        match reader.read_event_into(&mut buffer).map_err(|error| wrong(&error))? {
             Event::Start(start) => {
                 let name = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
                 if path.is_empty() {

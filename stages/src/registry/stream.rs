@@ -1,0 +1,153 @@
+//! Bodies that are read as they come: never in memory as a whole, and checked against their digest all the same.
+//!
+//! A transport that tries again begins anew, and so does whoever reads.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use http::Method;
+use provenance_engine::{Failure, FailureKind};
+use provenance_model::Digest;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::asking::Asking;
+use super::client::{RegistryClient, get, note, present};
+use super::content::Sum;
+use super::transport::Question;
+
+/// Chunks on their way to whoever reads them.
+const CHUNKS: usize = 4;
+
+/// A part of a body on its way.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// An attempt was answered: what came before is void.
+    Begin,
+    /// The next bytes.
+    Chunk(Bytes),
+}
+
+/// A body as it comes, for code that may block.
+#[derive(Debug)]
+pub struct BodyReader {
+    chunks: mpsc::Receiver<Bytes>,
+    chunk: Bytes,
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.chunk = chunk,
+                None => return Ok(0),
+            }
+        }
+        let length = into.len().min(self.chunk.len());
+        into[..length].copy_from_slice(&self.chunk.split_to(length));
+        Ok(length)
+    }
+}
+
+/// One attempt's body, being read.
+struct Reading<T> {
+    sum: Sum,
+    bytes: usize,
+    chunks: mpsc::Sender<Bytes>,
+    reader: JoinHandle<T>,
+}
+
+impl RegistryClient {
+    /// Reads a blob of at most `cap` bytes as it comes; none where the registry has none. What was read of a blob that
+    /// turns out not to have its digest is thrown away.
+    pub async fn read_blob<T: Send + 'static>(
+        &self,
+        asking: &Asking<'_>,
+        digest: &Digest,
+        cap: usize,
+        read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let mut answer = Ok(None);
+        for (registry, repository) in &self.places(asking) {
+            let place = Asking { registry, repository, ..*asking };
+            answer = self.read_blob_at(&place, digest, cap, read.clone()).await;
+            if matches!(answer, Ok(Some(_))) {
+                break;
+            }
+        }
+        answer
+    }
+
+    async fn read_blob_at<T: Send + 'static>(
+        &self,
+        asking: &Asking<'_>,
+        digest: &Digest,
+        cap: usize,
+        read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let (parts_in, parts) = mpsc::channel(CHUNKS);
+        let question = get(self.url(asking, &format!("blobs/{digest}"))?, "*/*", cap);
+        let question = Question { sink: Some(parts_in), ..question };
+        let place = self.session.transport.place(&Method::GET, &question.url);
+        let (answer, last) = tokio::join!(self.session.ask(asking, question), follow(parts, digest, read));
+        let answered = match answer.and_then(|answer| present(&answer, &place)) {
+            Ok(true) => finish(last, digest, &place).await.map(Some),
+            Ok(false) => Ok(None),
+            Err(failure) => Err(failure),
+        };
+        note(asking, &place, &answered, |read| match read {
+            Some((bytes, _)) => format!("200 {bytes} bytes"),
+            None => "404, the registry has none".into(),
+        });
+        Ok(answered?.map(|(_, read)| read))
+    }
+}
+
+/// Hands the parts of the last attempt to whoever reads.
+async fn follow<T: Send + 'static>(
+    mut parts: mpsc::Receiver<Part>,
+    digest: &Digest,
+    read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
+) -> Option<Reading<T>> {
+    let mut last: Option<Reading<T>> = None;
+    while let Some(part) = parts.recv().await {
+        match (part, &mut last) {
+            (Part::Begin, _) => {
+                let (chunks, receiver) = mpsc::channel(CHUNKS);
+                let read = read.clone();
+                let body = BodyReader { chunks: receiver, chunk: Bytes::new() };
+                let reader = tokio::task::spawn_blocking(move || read(body));
+                last = Some(Reading { sum: Sum::like(digest), bytes: 0, chunks, reader });
+            }
+            (Part::Chunk(chunk), Some(reading)) => {
+                reading.sum.update(&chunk);
+                reading.bytes += chunk.len();
+                // Who has read enough has gone; the digest still wants the rest.
+                reading.chunks.send(chunk).await.ok();
+            }
+            (Part::Chunk(_), None) => {}
+        }
+    }
+    last
+}
+
+async fn finish<T>(last: Option<Reading<T>>, digest: &Digest, place: &str) -> Result<(usize, T), Failure> {
+    let Some(Reading { sum, bytes, chunks, reader }) = last else {
+        return Err(Failure::new(FailureKind::Connection, format!("{place}: the answer has no body")));
+    };
+    drop(chunks);
+    let read = match reader.await {
+        Ok(read) => read,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    };
+    let actual = sum.digest();
+    if actual != *digest {
+        let why = format!("{place}: the content has digest {actual}, not {digest}");
+        return Err(Failure::new(FailureKind::DigestMismatch, why));
+    }
+    Ok((bytes, read))
+}
