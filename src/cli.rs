@@ -21,7 +21,7 @@ use crate::run::{About, Order, run};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};
 use crate::topology::{self, Means, Sink, Source};
-use crate::trust::Assembled;
+use crate::trust::{Assembled, TrustError};
 use crate::{VERSION, demo, explain, given, telemetry};
 
 /// The report is written, and whole.
@@ -50,6 +50,15 @@ enum Refusal {
 impl From<anyhow::Error> for Refusal {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<TrustError> for Refusal {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Refused(errors) => Self::Usage(errors),
+            TrustError::NotFetched(_) => Self::Failed(error.into()),
+        }
     }
 }
 

@@ -50,6 +50,17 @@ pub struct Assembled {
     pub problems: Vec<DiscoveryProblem>,
 }
 
+/// Why what is to be trusted could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Something that was configured cannot be used.
+    #[error(transparent)]
+    Refused(ConfigErrors),
+    /// A key or root that is kept elsewhere could not be had: another run may fare better.
+    #[error("{}", .0.join("\n"))]
+    NotFetched(Vec<String>),
+}
+
 /// The name of the policy that the keys make, as the report shows it.
 pub const KEYS: &str = "cosign-public-key";
 
@@ -60,14 +71,15 @@ impl TrustSettings {
     /// # Errors
     ///
     /// Every policy, key and root that was configured and cannot be used.
-    pub async fn assemble(self, cluster: Option<&kube::Client>) -> Result<Assembled, ConfigErrors> {
+    pub async fn assemble(self, cluster: Option<&kube::Client>) -> Result<Assembled, TrustError> {
         let mut errors = Vec::new();
-        let roots = roots(self.roots, self.tuf, &mut errors).await;
+        let mut not_fetched = Vec::new();
+        let roots = roots(self.roots, self.tuf, &mut not_fetched).await;
         let mut keys = Vec::new();
         for source in &self.keys {
             match source.fetch(cluster).await {
                 Ok(found) => keys.extend(found),
-                Err(why) => errors.push(format!("--cosign-public-key: {why}")),
+                Err(why) => not_fetched.push(format!("--cosign-public-key: {why}")),
             }
         }
         let mut found = Found::default();
@@ -99,7 +111,15 @@ impl TrustSettings {
         }
         let mut policies: Vec<Policy> = Vec::new();
         for (file, policy) in unresolved {
-            match resolve(policy, &mut found, cluster).await {
+            let policy = match fetch_keys(&policy, &mut found, cluster).await {
+                Ok(()) => policy.resolve(&found),
+                Err(why) if file.is_some() => {
+                    not_fetched.push(format!("{}: {why}", file.unwrap_or_default()));
+                    continue;
+                }
+                Err(why) => Err(why),
+            };
+            match policy {
                 Ok(policy) if policies.iter().any(|known| known.name == policy.name) => {
                     // One that was given by hand stands for the cluster's own.
                     if let Some(file) = file {
@@ -114,7 +134,10 @@ impl TrustSettings {
             }
         }
         if !errors.is_empty() {
-            return Err(ConfigErrors(errors));
+            return Err(TrustError::Refused(ConfigErrors(errors)));
+        }
+        if !not_fetched.is_empty() {
+            return Err(TrustError::NotFetched(not_fetched));
         }
         let otherwise = (!keys.is_empty()).then(|| Policy::of_keys(KEYS, keys));
         let trust = Trust { roots, policies, otherwise, notation: self.notation };
@@ -132,12 +155,12 @@ fn unusable(why: &str) -> DiscoveryProblem {
     }
 }
 
-/// Fetches the keys a policy names, then resolves it.
-async fn resolve(
-    policy: Unresolved,
+/// Fetches the keys a policy names, each once.
+async fn fetch_keys(
+    policy: &Unresolved,
     found: &mut Found,
     cluster: Option<&kube::Client>,
-) -> Result<Policy, String> {
+) -> Result<(), String> {
     for reference in policy.key_refs() {
         if found.keys.contains_key(&reference) {
             continue;
@@ -152,13 +175,13 @@ async fn resolve(
         let keys = keys.map_err(|why| format!("ClusterImagePolicy {}: {why}", policy.name()))?;
         found.keys.insert(reference, keys);
     }
-    policy.resolve(found)
+    Ok(())
 }
 
 async fn roots(
     sources: Vec<RootSource>,
     tuf: Option<(String, PathBuf)>,
-    errors: &mut Vec<String>,
+    not_fetched: &mut Vec<String>,
 ) -> Vec<Root> {
     let mut roots = Vec::new();
     for source in sources {
@@ -167,7 +190,7 @@ async fn roots(
             RootSource::File(root) => roots.push(*root),
             RootSource::Tuf => match fetch(tuf.as_ref()).await {
                 Ok(root) => roots.push(root),
-                Err(why) => errors.push(format!("--trusted-root=tuf: {why}")),
+                Err(why) => not_fetched.push(format!("--trusted-root=tuf: {why}")),
             },
         }
     }

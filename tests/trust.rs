@@ -384,6 +384,23 @@ async fn a_static_pass_verifies_nothing_and_a_static_fail_refuses() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_may_say_in_several_ways_that_it_lacks_the_referrers_api() {
+    let image = BuiltImage::single("web");
+    let sbom = attach::referrer(&image.digest(), SPDX, SPDX, &attach::spdx("web").to_string());
+    for status in [404, 400, 405, 406] {
+        let registry = Registry::start().await.unwrap();
+        let digest = registry.push(REPOSITORY, "v1", &image);
+        registry.fault(Fault::on("/referrers/", Effect::status(status)));
+        let row = row_of(&registry, Trust::default()).await;
+        assert_eq!(outcomes(&row), [OutcomeWord::Absent; 3], "{status}");
+        registry.attach(REPOSITORY, Some("held"), &sbom);
+        registry.attach(REPOSITORY, Some(&attach::tag(&digest, "")), &attach::referrers_index(&[&sbom]));
+        let found = row_of(&registry, Trust::default()).await.sbom.unwrap().documents.unwrap();
+        assert_eq!(found[0].attached.place, Place::ReferrersTag, "{status}");
+    }
+}
+
 /// Fifty images of one registry that wants tokens: single and multi-platform, some signed, attested, with SBOMs.
 async fn fifty() -> (Registry, Vec<String>, SigningKey) {
     let auth = Auth::Bearer { users: Vec::new(), public: vec!["*".into()] };

@@ -184,6 +184,10 @@ impl Attachments {
                 Err(failure) => found.failures.push(failure),
             }
         }
+        // Registries list in any order; a manifest's layers keep theirs.
+        found.items.sort_by(|a, b| {
+            (a.attached.place, &a.attached.manifest).cmp(&(b.attached.place, &b.attached.manifest))
+        });
         found
     }
 

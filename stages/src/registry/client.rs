@@ -352,8 +352,10 @@ impl RegistryClient {
                 self.count_page(&mut pages, &place)?;
                 let accept = "application/vnd.oci.image.index.v1+json";
                 let answer = self.session.ask(asking, get(url.clone(), accept, self.caps.page_bytes)).await?;
-                if answer.status == StatusCode::NOT_FOUND && pages == 1 {
-                    // The spec: a registry with the API answers 200 and an empty index, never 404.
+                // The spec: a registry with the API answers 200 and an empty index, never 404. Some that lack it say so
+                // with another status.
+                let lacks_it = [404, 400, 405, 406].contains(&answer.status.as_u16());
+                if lacks_it && pages == 1 {
                     return Ok(Referrers::NoApi);
                 }
                 expect_success(&answer, &place)?;
@@ -368,7 +370,7 @@ impl RegistryClient {
         .await;
         note(asking, &place, &answered, |referrers| match referrers {
             Referrers::Listed(listed) => format!("200 {} referrers", listed.len()),
-            Referrers::NoApi => "404, no referrers API".into(),
+            Referrers::NoApi => "no referrers API".into(),
         });
         answered
     }
