@@ -67,15 +67,12 @@ impl ProvenanceStage {
     ) -> Result<Outcome<ProvenanceFinding>, Failure> {
         let mut attestations = Vec::new();
         let mut failures = Vec::new();
-        match self.attachments.first_in_index(&reader.asking, dossier, digest).await {
-            Ok(first) => self.of_target(reader, &first, &mut attestations, &mut failures).await,
-            Err(failure) => failures.push(failure),
-        }
-        if !attestations.iter().any(AttestationRecord::is_provenance) {
-            match self.attachments.second(&reader.asking, dossier, digest).await {
-                Ok(Some(second)) => self.of_target(reader, &second, &mut attestations, &mut failures).await,
-                Ok(None) => {}
-                Err(failure) => failures.push(failure),
+        let mut targets = self.attachments.in_turn(reader.asking, dossier, digest);
+        while !attestations.iter().any(AttestationRecord::is_provenance) {
+            match targets.next().await {
+                Some(Ok(target)) => self.of_target(reader, &target, &mut attestations, &mut failures).await,
+                Some(Err(failure)) => failures.push(failure),
+                None => break,
             }
         }
         attestations.sort_by_key(|attestation: &AttestationRecord| !attestation.is_provenance());

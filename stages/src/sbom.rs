@@ -88,15 +88,12 @@ impl SbomStage {
     ) -> Result<Outcome<SbomFinding>, Failure> {
         let mut documents = Vec::new();
         let mut failures = Vec::new();
-        match self.attachments.first_in_index(&reader.asking, dossier, digest).await {
-            Ok(first) => self.of_target(reader, &first, &mut documents, &mut failures).await,
-            Err(failure) => failures.push(failure),
-        }
-        if documents.is_empty() {
-            match self.attachments.second(&reader.asking, dossier, digest).await {
-                Ok(Some(second)) => self.of_target(reader, &second, &mut documents, &mut failures).await,
-                Ok(None) => {}
-                Err(failure) => failures.push(failure),
+        let mut targets = self.attachments.in_turn(reader.asking, dossier, digest);
+        while documents.is_empty() {
+            match targets.next().await {
+                Some(Ok(target)) => self.of_target(reader, &target, &mut documents, &mut failures).await,
+                Some(Err(failure)) => failures.push(failure),
+                None => break,
             }
         }
         let unanswered = failures.into_iter().next();

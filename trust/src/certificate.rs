@@ -11,7 +11,7 @@ use sigstore_verify::types::{Artifact, Bundle};
 use crate::evidence::{Payload, Signed};
 use crate::key::PublicKey;
 use crate::refusals::{self, refuse};
-use crate::roots::{Root, Without};
+use crate::roots::{self, Root, Without};
 use crate::signer::signer;
 use crate::{simple_signing, subject};
 
@@ -24,21 +24,9 @@ pub(crate) fn by_certificate(
     without: Without,
 ) -> Result<Signer, Refusal> {
     fits(signed, target)?;
-    let mut reason: Option<Refusal> = None;
-    for root in roots {
-        match against(signed, target, root, without.or(root.without)) {
-            Ok(who) => return Ok(who),
-            Err(refusal) => {
-                let further = reason
-                    .as_ref()
-                    .is_none_or(|reason| refusals::how_far(refusal.kind) > refusals::how_far(reason.kind));
-                if further {
-                    reason = Some(refusal);
-                }
-            }
-        }
-    }
-    Err(reason.unwrap_or_else(|| Refusal::new(RefusalKind::NothingGiven, "no trusted root is given")))
+    let nothing = || Refusal::new(RefusalKind::NothingGiven, "no trusted root is given");
+    roots::any(roots, |root| against(signed, target, root, without.or(root.without)))
+        .map_err(|reason| reason.unwrap_or_else(nothing))
 }
 
 /// Whether the signature fits what it is over and the certificate that came with it. Asked first, so that what was

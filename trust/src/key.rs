@@ -19,7 +19,7 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use crate::evidence::{Payload, Signed};
 use crate::pem::pem_blocks;
 use crate::refusals::{self, refuse};
-use crate::roots::Root;
+use crate::roots::{self, Root};
 use crate::{simple_signing, subject};
 
 /// A public key.
@@ -221,25 +221,11 @@ fn logged(
     key: &PublicKey,
     roots: &[&Root],
 ) -> Result<Option<LoggedAt>, Refusal> {
-    let mut reason: Option<Refusal> = None;
-    for root in roots {
-        let answer = match &signed.entry {
-            Some(entry) => entry.by_key(&key.der, root).map(|time| Some((true, Some(time)))),
-            None => in_bundle(signed, target, key, root),
-        };
-        match answer {
-            Ok(answer) => return Ok(answer),
-            Err(refusal) => {
-                let further = reason
-                    .as_ref()
-                    .is_none_or(|reason| refusals::how_far(refusal.kind) > refusals::how_far(reason.kind));
-                if further {
-                    reason = Some(refusal);
-                }
-            }
-        }
-    }
-    reason.map_or(Ok(None), Err)
+    let answer = roots::any(roots, |root| match &signed.entry {
+        Some(entry) => entry.by_key(&key.der, root).map(|time| Some((true, Some(time)))),
+        None => in_bundle(signed, target, key, root),
+    });
+    answer.or_else(|reason| reason.map_or(Ok(None), Err))
 }
 
 fn in_bundle(

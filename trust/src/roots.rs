@@ -3,11 +3,14 @@
 //!
 //! Nothing here asks the network: a root is embedded, or was read before.
 
+use provenance_model::trust::Refusal;
 use sha2::{Digest as _, Sha256};
 use sigstore_verify::Verifier;
 use sigstore_verify::trust_root::{
     SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot,
 };
+
+use crate::refusals;
 
 /// What a verification may do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -27,6 +30,27 @@ impl Without {
             certificate_timestamp: self.certificate_timestamp || other.certificate_timestamp,
         }
     }
+}
+
+/// Asks every root in turn until one accepts. Where none does, the one that came furthest tells why; none is told where
+/// there is no root.
+pub(crate) fn any<T>(
+    roots: &[&Root],
+    mut accepts: impl FnMut(&Root) -> Result<T, Refusal>,
+) -> Result<T, Option<Refusal>> {
+    let mut reason: Option<Refusal> = None;
+    for root in roots {
+        match accepts(root) {
+            Ok(accepted) => return Ok(accepted),
+            Err(refusal) => {
+                let known = reason.as_ref().map(|reason| refusals::how_far(reason.kind));
+                if known.is_none_or(|known| refusals::how_far(refusal.kind) > known) {
+                    reason = Some(refusal);
+                }
+            }
+        }
+    }
+    Err(reason)
 }
 
 /// One trusted root.

@@ -81,7 +81,39 @@ impl Targets {
     }
 }
 
+/// The digests to ask about, one after another: what runs, then the index or platform beside it.
+pub(crate) struct InTurn<'a> {
+    attachments: &'a Attachments,
+    asking: Asking<'a>,
+    dossier: &'a Dossier,
+    digest: &'a Digest,
+    given: usize,
+}
+
+impl InTurn<'_> {
+    /// The next one, if there is one. It is looked for only now.
+    pub(crate) async fn next(&mut self) -> Option<Result<Target, Failure>> {
+        let Self { attachments, asking, dossier, digest, given } = self;
+        *given += 1;
+        match given {
+            1 => Some(attachments.first_in_index(asking, dossier, digest).await),
+            2 => attachments.second(asking, dossier, digest).await.transpose(),
+            _ => None,
+        }
+    }
+}
+
 impl Attachments {
+    /// The digests to ask about for one subject.
+    pub(crate) fn in_turn<'a>(
+        &'a self,
+        asking: Asking<'a>,
+        dossier: &'a Dossier,
+        digest: &'a Digest,
+    ) -> InTurn<'a> {
+        InTurn { attachments: self, asking, dossier, digest, given: 0 }
+    }
+
     /// The digest that runs, by itself.
     pub(crate) fn first(digest: &Digest) -> Target {
         Target { digest: digest.clone(), platform: None, index: None }
@@ -116,7 +148,7 @@ impl Attachments {
     }
 
     /// The first digest together with the index that holds attestations of it, where it is a platform's.
-    pub(crate) async fn first_in_index(
+    async fn first_in_index(
         &self,
         asking: &Asking<'_>,
         dossier: &Dossier,

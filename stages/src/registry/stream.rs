@@ -14,19 +14,10 @@ use tokio::task::JoinHandle;
 use super::asking::Asking;
 use super::client::{RegistryClient, get, note, present};
 use super::content::Sum;
-use super::transport::Question;
+use super::transport::{Part, Question};
 
 /// Chunks on their way to whoever reads them.
 const CHUNKS: usize = 4;
-
-/// A part of a body on its way.
-#[derive(Debug)]
-pub(super) enum Part {
-    /// An attempt was answered: what came before is void.
-    Begin,
-    /// The next bytes.
-    Chunk(Bytes),
-}
 
 /// A body as it comes, for code that may block.
 #[derive(Debug)]

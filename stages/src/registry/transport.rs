@@ -16,7 +16,6 @@ use url::Url;
 
 use super::endpoint::{Endpoints, authority};
 use super::gate::{Ended, Gate, Gates};
-use super::stream::Part;
 use super::tls::{ClientCertificate, Tls};
 
 /// Attempts at one exchange before it fails, the first included.
@@ -30,6 +29,15 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 const REDIRECTS: usize = 5;
 /// Bytes of an error answer that are read for its message.
 const ERROR_BYTES: usize = 64 * 1024;
+
+/// A part of a body on its way.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// An attempt was answered: what came before is void.
+    Begin,
+    /// The next bytes.
+    Chunk(Bytes),
+}
 
 /// What is asked in one exchange.
 #[derive(Clone)]
