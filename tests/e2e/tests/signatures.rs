@@ -21,6 +21,7 @@ enum SignedAs {
     Nothing,
     Cosign2Key(&'static str),
     Cosign2TwoKeys,
+    Cosign2Referrer,
     Cosign2Keyless,
     Cosign3Key(&'static str),
     Cosign3Keyless,
@@ -73,6 +74,18 @@ impl World {
         match how {
             SignedAs::Nothing => {}
             SignedAs::Cosign2Key(key) => self.sign_by_cosign_2(image, key),
+            SignedAs::Cosign2Referrer => {
+                let mut command = cosign(2);
+                command.args([
+                    "sign",
+                    "--yes",
+                    "--tlog-upload=false",
+                    "--registry-referrers-mode=oci-1-1",
+                    "--key",
+                ]);
+                command.arg(self.private("p256")).arg(image).env("COSIGN_EXPERIMENTAL", "1");
+                run(command);
+            }
             SignedAs::Cosign2TwoKeys => {
                 self.sign_by_cosign_2(image, "other");
                 self.sign_by_cosign_2(image, "p256");
@@ -160,6 +173,9 @@ fn cases() -> Vec<Case> {
         (S::Cosign2TwoKeys, G::Key("other"), V::Verified, None),
         (S::Cosign2TwoKeys, G::Key("p384"), V::Invalid, Some(RefusalKind::Key)),
         (S::Cosign2Key("p256"), ann, V::Invalid, Some(RefusalKind::Certificate)),
+        (S::Cosign2Referrer, G::Nothing, V::NotChecked, None),
+        (S::Cosign2Referrer, G::Key("p256"), V::Verified, None),
+        (S::Cosign2Referrer, G::Key("other"), V::Invalid, Some(RefusalKind::Key)),
         (S::NotationJws, G::Nothing, V::NotChecked, None),
         (S::NotationJws, G::TrustStore, V::Verified, None),
         (S::NotationJws, G::OtherTrustStore, V::Invalid, Some(RefusalKind::Certificate)),
@@ -203,9 +219,10 @@ fn place(how: SignedAs, kind: Kind) -> Option<Place> {
 fn form(how: SignedAs) -> Option<Form> {
     match how {
         SignedAs::Nothing => None,
-        SignedAs::Cosign2Key(_) | SignedAs::Cosign2TwoKeys | SignedAs::Cosign2Keyless => {
-            Some(Form::SimpleSigning)
-        }
+        SignedAs::Cosign2Key(_)
+        | SignedAs::Cosign2Referrer
+        | SignedAs::Cosign2TwoKeys
+        | SignedAs::Cosign2Keyless => Some(Form::SimpleSigning),
         SignedAs::Cosign3Key(_) | SignedAs::Cosign3Keyless => Some(Form::SigstoreBundle),
         SignedAs::NotationJws | SignedAs::NotationCose => Some(Form::Notation),
     }
