@@ -12,6 +12,10 @@ use provenance_e2e::sigstore::{cosign, key_pair};
 use provenance_e2e::{Kind, RealRegistry, Sigstore};
 use provenance_model::report::{ImageRecord, SignatureVerdict};
 use provenance_model::trust::{Form, Place, RefusalKind};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 
 const ANN: &str = "ann@acme.example";
 
@@ -273,6 +277,65 @@ async fn every_form_in_every_registry_has_its_verdict() {
                 format!("{repository}:v1")
             });
             check(&scan_one(&image, &world.arguments(case.1)), case, kind);
+        }
+    }
+}
+
+/// Notation's own certificates are RSA's; an authority of our own issues those of elliptic curves.
+#[tokio::test(flavor = "multi_thread")]
+async fn notation_signatures_on_elliptic_curves_chain_to_the_trust_store_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = RealRegistry::start(Kind::GoContainerRegistry).await;
+    let mut params = CertificateParams::new([]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.distinguished_name.push(DnType::CommonName, "Acme Authority");
+    params.distinguished_name.push(DnType::CountryName, "DE");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let keys = folder.path().join("notation");
+    std::fs::create_dir_all(&keys).unwrap();
+    for (curve, algorithm) in
+        [("p256", &rcgen::PKCS_ECDSA_P256_SHA256), ("p384", &rcgen::PKCS_ECDSA_P384_SHA384)]
+    {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, format!("release {curve}"));
+        params.distinguished_name.push(DnType::CountryName, "DE");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+        let leaf = params.signed_by(&key, &authority).unwrap();
+        let (key_path, chain) = (folder.path().join("leaf.key"), folder.path().join("leaf.crt"));
+        std::fs::write(&key_path, key.serialize_pem()).unwrap();
+        std::fs::write(&chain, format!("{}{}", leaf.pem(), authority.pem())).unwrap();
+        let signing = serde_json::json!({"default": "ec", "keys": [{"name": "ec", "keyPath": key_path, "certPath": chain}]});
+        std::fs::write(keys.join("signingkeys.json"), signing.to_string()).unwrap();
+        for format in ["jws", "cose"] {
+            let repository = format!("{}/acme/{curve}{format}", registry.host());
+            let digest = push(folder.path(), &format!("{repository}:v1"), &format!("{curve} {format}"));
+            let mut command = Command::new(tool("notation"));
+            command.env("XDG_CONFIG_HOME", folder.path()).env("HOME", folder.path());
+            command.args(["sign", "--signature-format", format, "--insecure-registry"]);
+            command.arg(format!("{repository}@{digest}"));
+            run(command);
+            let image = format!("{repository}:v1");
+            let subjects = [format!("CN=release {curve}"), "CN=Acme Authority".to_owned()];
+            let named =
+                |chain: &[String]| chain.iter().zip(&subjects).all(|(told, subject)| told.contains(subject));
+            let row = scan_one(&image, &["--notation-trust-store".to_owned(), ca.display().to_string()]);
+            let told = format!("{curve} {format}: {:#?}", row.signature);
+            let signature = row.signature.unwrap();
+            assert_eq!(signature.verdict, Some(SignatureVerdict::Verified), "{told}");
+            let checked = &signature.signatures.unwrap()[0].checked;
+            assert_eq!(checked.policies, ["notation-trust-store"], "{told}");
+            assert!(named(&checked.signer.as_ref().unwrap().chain), "{told}");
+            // Without a trust store the chain is only what the signature claims.
+            let checked =
+                scan_one::<&str>(&image, &[]).signature.unwrap().signatures.unwrap().remove(0).checked;
+            assert!(checked.signer.is_none() && named(&checked.claimed), "{checked:#?}");
         }
     }
 }
