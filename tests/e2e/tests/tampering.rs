@@ -44,6 +44,38 @@ impl World {
         vec!["--trusted-root".into(), path(root), "--trust-policies".into(), path(&policy)]
     }
 
+    /// A policy with a `TrustRoot` that holds these parts of our sigstore.
+    async fn policy_with_root(&self, parts: &[&str]) -> String {
+        let pem = |path: PathBuf| STANDARD.encode(std::fs::read(path).unwrap());
+        let key = http_get(&format!("{}/api/v1/log/publicKey", self.sigstore.log_url())).await;
+        let of = |part: &str, value: Value| if parts.contains(&part) { json!([value]) } else { json!([]) };
+        let root = json!({
+            "apiVersion": "policy.sigstore.dev/v1alpha1", "kind": "TrustRoot", "metadata": {"name": "ours"},
+            "spec": {"sigstoreKeys": {
+                "certificateAuthorities": of("authority", json!({
+                    "subject": {"organization": "o", "commonName": "c"}, "uri": self.sigstore.fulcio_url(),
+                    "certChain": pem(self.sigstore.authority()),
+                })),
+                "tLogs": of("log", json!({
+                    "baseURL": self.sigstore.log_url(), "hashAlgorithm": "sha-256", "publicKey": STANDARD.encode(key),
+                })),
+                "timestampAuthorities": of("timestamps", json!({
+                    "subject": {"organization": "o", "commonName": "c"}, "uri": self.sigstore.timestamp_url(),
+                    "certChain": pem(self.sigstore.timestamp_authority()),
+                })),
+            }},
+        });
+        let policy = json!({
+            "apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy", "metadata": {"name": "acme"},
+            "spec": {"images": [{"glob": "**"}], "authorities": [{
+                "keyless": {"trustRootRef": "ours", "insecureIgnoreSCT": true,
+                            "identities": [{"subject": ANN, "issuer": self.sigstore.issuer.url()}]},
+                "ctlog": {"trustRootRef": "ours"},
+            }]},
+        });
+        format!("{policy}\n---\n{root}\n")
+    }
+
     fn ours(&self) -> Vec<String> {
         let root = self.sigstore.trusted_root();
         self.arguments(&root, ANN, self.sigstore.issuer.url(), true)
@@ -203,6 +235,7 @@ async fn what_was_logged_verifies_and_every_tampering_is_refused_for_its_own_rea
         assert_eq!(verdict, SignatureVerdict::Verified, "{name}: {told}");
     }
 
+    given_in_a_policy(&world, &format!("{repository}:three")).await;
     let root = world.sigstore.trusted_root();
     let signed = format!("{repository}:three");
     let wrong = world.arguments(&root, "bob@acme.example", world.sigstore.issuer.url(), true);
@@ -238,6 +271,22 @@ async fn what_was_logged_verifies_and_every_tampering_is_refused_for_its_own_rea
     assert_eq!((said, found), (SignatureVerdict::Invalid, Some(RefusalKind::Subject)), "{told}");
 
     expired(&world).await;
+}
+
+/// The same trust, given in the policy file itself as a `TrustRoot`; and with a part of it missing.
+async fn given_in_a_policy(world: &World, image: &str) {
+    let file = world.folder.path().join("with-root.yaml");
+    for (parts, expected) in [
+        (["authority", "log", "timestamps"].as_slice(), SignatureVerdict::Verified),
+        (&["authority", "log"], SignatureVerdict::Invalid),
+        (&["authority", "timestamps"], SignatureVerdict::Invalid),
+        (&["log", "timestamps"], SignatureVerdict::Invalid),
+    ] {
+        std::fs::write(&file, world.policy_with_root(parts).await).unwrap();
+        let arguments = ["--trust-policies".to_owned(), file.display().to_string()];
+        let (said, _, told) = verdict(image, &arguments);
+        assert_eq!(said, expected, "{parts:?}: {told}");
+    }
 }
 
 /// The image with this bundle attached, in a registry of its own.
