@@ -49,9 +49,9 @@ fn load(registry: &Registry, version: &str) -> String {
     digest
 }
 
-fn scan(image: &str) -> Report {
+fn scan(image: &str, arguments: &[&str]) -> Report {
     let mut command = Command::new(env!("CARGO_BIN_EXE_provenance-collector"));
-    command.args(["scan", image, "--format", "json"]).env_clear().env("HOME", "/nonexistent");
+    command.args(["scan", image, "--format", "json"]).args(arguments).env_clear().env("HOME", "/nonexistent");
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env(proxy, "http://127.0.0.1:9");
     }
@@ -69,8 +69,12 @@ async fn both_generations_of_slsa_provenance_verify_without_a_network() {
         ("v2.1.0", "4d329c75e7ec1725f7c9ce917a8799d408d06be3"),
     ] {
         let digest = load(&registry, version);
-        let report = scan(&format!("{}/slsa/example:{version}", registry.host()));
+        let image = format!("{}/slsa/example:{version}", registry.host());
+        let report = scan(&image, &[]);
         let row = &report.images[0];
+        // Keys that sign other images say nothing of one that was signed without a key.
+        let with_key = scan(&image, &["--cosign-public-key", &attach::SigningKey::number(1).public_pem()]);
+        assert_eq!(with_key.images[0].provenance, row.provenance);
         let told = format!("{version}: {row:#?}");
         let provenance = row.provenance.as_ref().unwrap_or_else(|| panic!("{told}"));
         assert_eq!(provenance.predicate_type.as_deref(), Some("https://slsa.dev/provenance/v0.2"), "{told}");

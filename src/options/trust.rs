@@ -51,7 +51,7 @@ pub const COSIGN_PUBLIC_KEY: Opt = Opt {
     env: "PROVENANCE_COSIGN_PUBLIC_KEY",
     value: "KEYS",
     help: "Public keys that sign images, separated by commas: files, PEM text, k8s://NAMESPACE/SECRET, awskms://, \
-           gcpkms://, azurekms:// or hashivault://; one of them must have signed each image that no policy names",
+           gcpkms://, azurekms:// or hashivault://; they verify what they signed, of images that no policy names",
     on: NAMED,
     group: TRUST,
     ..BASE

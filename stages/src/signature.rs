@@ -195,30 +195,23 @@ impl Examination<'_> {
     }
 
     fn conclude(&self, known: Known) -> Outcome<SignatureFinding> {
-        let policies: Vec<_> = (0..self.policies.len()).map(|at| self.policy_says(at, &known)).collect();
+        let said =
+            self.policies.iter().enumerate().map(|(at, policy)| (policy, self.policy_says(at, &known)));
+        // What is not required of the image is told where it is satisfied.
+        let said: Vec<_> = said.filter(|(policy, said)| policy.is_required || said.satisfied).collect();
         // A policy that lets everything pass has checked nothing.
         let checks = |policy: &Policy| {
             policy.authorities.iter().any(|authority| !matches!(authority.kind, AuthorityKind::Pass))
         };
-        let counting: Vec<_> = self
-            .policies
-            .iter()
-            .zip(&policies)
-            .filter(|(policy, said)| checks(policy) || !said.satisfied)
-            .map(|(_, said)| said)
-            .collect();
+        let counting = said.iter().filter(|(policy, said)| checks(policy) || !said.satisfied);
+        let counting: Vec<_> = counting.map(|(_, said)| said.clone()).collect();
+        let policies: Vec<_> = said.into_iter().map(|(_, said)| said).collect();
         let best = known.signatures.iter().map(|signature| signature.checked.verdict).max();
-        let notation = known.signatures.iter().any(|signature| {
-            signature.checked.verdict == Verdict::Verified && !signature.checked.policies.is_empty()
-        });
         let mut reason = None;
         let verdict = if counting.is_empty() {
             best
         } else if counting.iter().all(|said| said.satisfied) {
             Some(Verdict::Verified)
-        } else if notation && known.judged.is_empty() {
-            // Policies of this form say nothing of Notation's signatures.
-            best
         } else if known.signatures.is_empty() && known.judged.is_empty() {
             None
         } else {

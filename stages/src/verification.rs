@@ -17,7 +17,7 @@ pub struct Trust {
     pub roots: Vec<Root>,
     /// What is wanted of which images.
     pub policies: Vec<Policy>,
-    /// What is wanted of images that no policy names.
+    /// What verifies images that no policy names.
     pub otherwise: Option<Policy>,
     /// Whose Notation signatures are believed.
     pub notation: Option<TrustStore>,

@@ -171,7 +171,7 @@ fn cases() -> Vec<Case> {
     let ann = by("^ann@", true, true);
     let mut cases = vec![
         (S::Nothing, G::Nothing, V::Unsigned, None),
-        (S::Nothing, G::Key("p256"), V::Unsigned, Some(RefusalKind::Policy)),
+        (S::Nothing, G::Key("p256"), V::Unsigned, None),
         (S::Nothing, ann, V::Unsigned, Some(RefusalKind::Policy)),
         (S::Cosign2TwoKeys, G::Key("p256"), V::Verified, None),
         (S::Cosign2TwoKeys, G::Key("other"), V::Verified, None),
@@ -203,7 +203,7 @@ fn cases() -> Vec<Case> {
             (form, by("^bob@", true, true), V::Invalid, Some(RefusalKind::Identity)),
             (form, by("^ann@", false, true), V::Invalid, Some(RefusalKind::Issuer)),
             (form, by("^ann@", true, false), V::Invalid, Some(RefusalKind::Log)),
-            (form, G::Key("p256"), V::Invalid, Some(RefusalKind::Key)),
+            (form, G::Key("p256"), V::Invalid, None),
         ]);
     }
     cases

@@ -26,10 +26,12 @@ pub struct Policy {
     pub images: Vec<Glob>,
     /// Who may sign: one of them suffices.
     pub authorities: Vec<Authority>,
+    /// Whether an image must satisfy it. Keys given by themselves only verify what was signed with a key.
+    pub is_required: bool,
 }
 
 impl Policy {
-    /// A policy that wants one of these keys of every image.
+    /// Keys that verify whatever image they signed, and refuse what another key signed.
     pub fn of_keys(name: &str, keys: Vec<PublicKey>) -> Self {
         let authority = Authority {
             name: name.to_owned(),
@@ -38,7 +40,12 @@ impl Policy {
             attestations: Vec::new(),
             format: None,
         };
-        Self { name: name.to_owned(), images: vec![Glob::everything()], authorities: vec![authority] }
+        Self {
+            name: name.to_owned(),
+            images: vec![Glob::everything()],
+            authorities: vec![authority],
+            is_required: false,
+        }
     }
 
     /// Whether the policy is for this image.

@@ -269,7 +269,7 @@ fn resolve(name: &str, spec: Spec, found: &Found) -> Result<Policy, String> {
             authority(name, index, spec, found).map_err(|why| format!("spec.authorities[{index}]: {why}"))
         })
         .collect::<Result<_, _>>()?;
-    Ok(Policy { name: name.to_owned(), images, authorities })
+    Ok(Policy { name: name.to_owned(), images, authorities, is_required: true })
 }
 
 fn authority(policy: &str, index: usize, spec: AuthoritySpec, found: &Found) -> Result<Authority, String> {
