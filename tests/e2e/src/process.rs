@@ -68,15 +68,27 @@ impl Server {
     /// # Panics
     ///
     /// Where the server ends or is not ready in two minutes.
-    pub async fn until_ready(&mut self, mut ready: impl AsyncFnMut() -> bool) {
+    pub async fn until_ready(&mut self, ready: impl AsyncFnMut() -> bool) {
+        let is_ready = self.is_ready_within(Duration::from_mins(2), ready).await;
+        assert!(is_ready, "{} is not ready\n{}", self.name, self.log_end());
+    }
+
+    /// Waits for so long until the server is ready.
+    ///
+    /// # Panics
+    ///
+    /// Where the server ends.
+    pub async fn is_ready_within(&mut self, limit: Duration, mut ready: impl AsyncFnMut() -> bool) -> bool {
         let began = Instant::now();
         while !ready().await {
             let ended = self.child.try_wait().expect("a child can be waited for");
-            let name = &self.name;
-            assert!(ended.is_none(), "{name} ended: {ended:?}\n{}", self.log_end());
-            assert!(began.elapsed() < Duration::from_mins(2), "{name} is not ready\n{}", self.log_end());
+            assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.name, self.log_end());
+            if began.elapsed() > limit {
+                return false;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        true
     }
 
     fn log_end(&self) -> String {

@@ -118,18 +118,16 @@ async fn a_docker_configuration_its_folder_a_login_and_a_helper_open_a_private_r
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_namespace_sees_what_its_own_secrets_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let (cluster, registry) = tokio::join!(Cluster::start(), private_registry(folder.path()));
-    see_different_rows(&cluster, registry, folder.path()).await;
-}
-
 /// Who may ask for the image, who may ask for another one only.
 const USERS: &[User] = &[("ann", "secret", &["team/app"]), ("bob", "bobs", &["team/other"])];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_namespace_sees_what_its_own_tokens_open() {
+async fn each_namespace_sees_what_its_own_passwords_open_and_what_its_own_tokens_open() {
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (cluster, registry) = tokio::join!(Cluster::start(), private_registry(folder.path()));
+        see_different_rows(&cluster, registry, folder.path()).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let server = TokenServer::start(folder.path(), USERS).await;
     let (cluster, registry) = tokio::join!(Cluster::start(), filled(folder.path(), server.configuration()));
