@@ -1,0 +1,164 @@
+//! Which tags of a list are newer than the one that runs.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::tag::{Magnitude, Number, Scheme, Tag};
+
+/// The first part of a version that an update changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bump {
+    /// The third part or a later one, or what is built of the same version.
+    Patch,
+    /// The second part.
+    Minor,
+    /// The first part.
+    Major,
+}
+
+/// Which tags may be suggested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Leaves pre-releases out, but for the later ones of a pre-release that runs.
+    pub skip_pre_releases: bool,
+}
+
+/// What a tag list says of the tag that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// How the tag that runs counts.
+    pub scheme: Scheme,
+    /// What stands before the version; empty where nothing does.
+    pub prefix: String,
+    /// What stands behind the version; empty where nothing does.
+    pub variant: String,
+    /// How many tags the list has, those of signatures and attestations aside.
+    pub listed: usize,
+    /// How many of them are of the running tag's shape, itself included.
+    pub compared: usize,
+    /// Whether what the running tag names moves: it is a name, or the list has versions of its line.
+    pub is_floating: bool,
+    /// The newest of the running major and minor version, where it is newer.
+    pub latest_in_minor: Option<String>,
+    /// The newest of the running major version, where it is newer.
+    pub latest_in_major: Option<String>,
+    /// The newest of all, where it is newer.
+    pub newest: Option<String>,
+    /// How far the newest is from the one that runs.
+    pub bump: Option<Bump>,
+    /// How many versions are newer; builds of one version count once.
+    pub versions_behind: usize,
+}
+
+impl fmt::Display for Comparison {
+    /// `semver, variant alpine; 41 of 212 tags compared`
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.scheme)?;
+        if !self.prefix.is_empty() {
+            write!(out, ", prefix {}", self.prefix)?;
+        }
+        if !self.variant.is_empty() {
+            write!(out, ", variant {}", self.variant)?;
+        }
+        write!(out, "; {} of {} tags compared", self.compared, self.listed)
+    }
+}
+
+/// Compares the tag that runs with every tag of its repository.
+pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, wanted: Wanted) -> Comparison {
+    let running = Tag::parse(running);
+    let tags: Vec<Tag> = tags.into_iter().filter(|tag| !is_attachment(tag)).map(Tag::parse).collect();
+    let is_commit = is_commit_among(&running, &tags);
+    let is_line = tags.iter().any(|tag| running.is_line_of(tag));
+    let mut comparison = Comparison {
+        scheme: if is_commit { Scheme::Commit } else { running.scheme() },
+        prefix: running.prefix().to_owned(),
+        variant: running.variant().to_owned(),
+        listed: tags.len(),
+        compared: 0,
+        is_floating: is_line || running.scheme() == Scheme::Floating,
+        latest_in_minor: None,
+        latest_in_major: None,
+        newest: None,
+        bump: None,
+        versions_behind: 0,
+    };
+    if is_commit {
+        return comparison;
+    }
+    let mut alike: Vec<&Tag> = tags.iter().filter(|tag| running.is_like(tag)).collect();
+    comparison.compared = alike.len();
+    alike.retain(|tag| !wanted.skip_pre_releases || may_follow(&running, tag));
+    alike.retain(|tag| running.order(tag, &running) == Ordering::Greater);
+    alike.sort_by(|a, b| running.order(a, b).then_with(|| b.as_str().cmp(a.as_str())));
+    within_reach(&running, &mut alike);
+    let newest_with = |same: usize| {
+        let is_in_line = |tag: &&&Tag| has_in_common(&running, tag, same);
+        alike.iter().rev().find(is_in_line).map(|tag| tag.as_str().to_owned())
+    };
+    comparison.latest_in_minor = newest_with(2);
+    comparison.latest_in_major = newest_with(1);
+    comparison.newest = newest_with(0);
+    comparison.bump = alike.last().map(|newest| bump(&running, newest));
+    let mut versions: Vec<&[Number]> =
+        alike.iter().map(|tag| tag.numbers()).filter(|numbers| *numbers != running.numbers()).collect();
+    versions.dedup();
+    comparison.versions_behind = versions.len();
+    comparison
+}
+
+/// `sha256-<hex>`, with or without `.sig`, `.att` or `.sbom`: what is attached to an image, not an image.
+fn is_attachment(tag: &str) -> bool {
+    tag.strip_prefix("sha256-")
+        .and_then(|rest| rest.get(..64))
+        .is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether a number is a commit hash that happens to have no letter: the list has others of its length.
+fn is_commit_among(running: &Tag, tags: &[Tag]) -> bool {
+    match running.numbers() {
+        [only] if only.digits >= 7 && only.magnitude() != Magnitude::Date => tags
+            .iter()
+            .any(|tag| tag.scheme() == Scheme::Commit && tag.as_str().len() == running.as_str().len()),
+        _ => running.scheme() == Scheme::Commit,
+    }
+}
+
+/// A pre-release follows only a pre-release of the same version.
+fn may_follow(running: &Tag, tag: &Tag) -> bool {
+    !tag.is_pre_release() || running.is_pre_release() && tag.numbers() == running.numbers()
+}
+
+/// Drops what no release leads to: a first number far beyond the others is the number of something else.
+fn within_reach(running: &Tag, sorted: &mut Vec<&Tag>) {
+    const STEP: u64 = 20;
+    let Some(first) = running.numbers().first().filter(|first| first.magnitude() == Magnitude::Count) else {
+        return;
+    };
+    let mut reached = first.value;
+    let reachable = sorted.iter().take_while(|tag| {
+        let next = tag.numbers()[0].value;
+        let is_near = next - reached <= STEP.max(reached);
+        reached = if is_near { next } else { reached };
+        is_near
+    });
+    let reachable = reachable.count();
+    sorted.truncate(reachable);
+}
+
+fn has_in_common(running: &Tag, tag: &Tag, parts: usize) -> bool {
+    // The year of a date is no line of versions.
+    let parts = if running.scheme() == Scheme::DateStamp { 0 } else { parts };
+    running.numbers().iter().zip(tag.numbers()).take(parts).all(|(ours, theirs)| ours == theirs)
+}
+
+fn bump(running: &Tag, newest: &Tag) -> Bump {
+    let changed = running.numbers().iter().zip(newest.numbers()).position(|(ours, theirs)| ours != theirs);
+    match changed {
+        // A date does not tell how much changed.
+        Some(_) if running.scheme() == Scheme::DateStamp => Bump::Major,
+        Some(0) => Bump::Major,
+        Some(1) => Bump::Minor,
+        _ => Bump::Patch,
+    }
+}

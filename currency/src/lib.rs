@@ -1,0 +1,10 @@
+//! Which of a repository's tags is newer than the one that runs, and why. No I/O.
+//!
+//! Tags follow no standard. A [`Tag`] is taken apart into a version and what stands around it; only tags of the same shape, prefix and
+//! variant are ordered, and [`Comparison`] says how many those were.
+
+mod compare;
+mod tag;
+
+pub use compare::{Bump, Comparison, Wanted, compare};
+pub use tag::{Scheme, Tag};
