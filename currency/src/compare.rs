@@ -70,13 +70,14 @@ pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, wante
     let tags: Vec<Tag> = tags.into_iter().filter(|tag| !is_attachment(tag)).map(Tag::parse).collect();
     let is_commit = is_commit_among(&running, &tags);
     let is_line = tags.iter().any(|tag| running.is_line_of(tag));
+    let lengths = if is_line { vec![running.numbers().len()] } else { lengths(&running, &tags) };
     let mut comparison = Comparison {
         scheme: if is_commit { Scheme::Commit } else { running.scheme() },
         prefix: running.prefix().to_owned(),
         variant: running.variant().to_owned(),
         listed: tags.len(),
         compared: 0,
-        is_floating: is_line || running.scheme() == Scheme::Floating,
+        is_floating: is_line || running.is_moving(),
         latest_in_minor: None,
         latest_in_major: None,
         newest: None,
@@ -86,7 +87,8 @@ pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, wante
     if is_commit {
         return comparison;
     }
-    let mut alike: Vec<&Tag> = tags.iter().filter(|tag| running.is_like(tag)).collect();
+    let is_like = |tag: &&Tag| lengths.contains(&tag.numbers().len()) && running.is_family_of(tag);
+    let mut alike: Vec<&Tag> = tags.iter().filter(is_like).collect();
     comparison.compared = alike.len();
     alike.retain(|tag| !wanted.skip_pre_releases || may_follow(&running, tag));
     alike.retain(|tag| running.order(tag, &running) == Ordering::Greater);
@@ -112,6 +114,28 @@ fn is_attachment(tag: &str) -> bool {
     tag.strip_prefix("sha256-")
         .and_then(|rest| rest.get(..64))
         .is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// How many parts the versions have that follow the running one: as many as it has, and where few of its repository's releases have so
+/// many (`17.0.8.1` among `17.0.8` and `17.0.9`), as many as most of them.
+fn lengths(running: &Tag, tags: &[Tag]) -> Vec<usize> {
+    const MOST: usize = 5;
+    let own = running.numbers().len();
+    let mut family: Vec<&[Number]> =
+        tags.iter().filter(|tag| running.is_family_of(tag)).map(Tag::numbers).collect();
+    family.sort_unstable();
+    family.dedup();
+    // In this order the versions of a line stand right behind it; the line itself is no release.
+    let is_release = |at: &usize| !family.get(at + 1).is_some_and(|next| next.starts_with(family[*at]));
+    let mut releases = [0_usize; 5];
+    for at in (0..family.len()).filter(is_release) {
+        if let Some(count) = releases.get_mut(family[at].len()) {
+            *count += 1;
+        }
+    }
+    let most = MOST * releases.get(own).copied().unwrap_or_default();
+    let other = (2..releases.len()).find(|length| *length != own && most > 0 && releases[*length] >= most);
+    std::iter::once(own).chain(other.filter(|_| own > 1)).collect()
 }
 
 /// Whether a number is a commit hash that happens to have no letter: the list has others of its length.

@@ -57,6 +57,8 @@ pub struct Tag {
     end: usize,
     before: Vec<Element>,
     version: Version,
+    /// Whether the only version there is, is the variant's: `alpine3.20`.
+    is_of_variant: bool,
     pre_release: Option<PreRelease>,
     behind: Vec<Element>,
 }
@@ -98,6 +100,7 @@ impl Tag {
             end: text.len(),
             before: pieces[..at].iter().map(Element::of).collect(),
             version: Version::None,
+            is_of_variant: false,
             pre_release: None,
             behind: Vec::new(),
         };
@@ -107,7 +110,8 @@ impl Tag {
             Kind::Numbers { numbers, pattern } => {
                 ("", Version::Numbers { numbers: numbers.clone(), pattern: pattern.clone() })
             }
-            Kind::Named { word, numbers, .. } => {
+            Kind::Named { word, meaning, numbers } => {
+                tag.is_of_variant = matches!(meaning, Meaning::Base | Meaning::Runtime);
                 (*word, Version::Numbers { numbers: numbers.clone(), pattern: pattern_of(numbers) })
             }
             _ => ("", Version::Commit),
@@ -124,7 +128,14 @@ impl Tag {
                         tag.end = piece.start + piece.text.len();
                     }
                 }
-                None => tag.behind.push(Element::of(piece)),
+                None => {
+                    let is_build =
+                        matches!(piece.separator, "_" | "+") && matches!(piece.kind, Kind::Numbers { .. });
+                    if is_build && tag.behind.is_empty() {
+                        tag.end = piece.start + piece.text.len();
+                    }
+                    tag.behind.push(Element::of(piece));
+                }
             }
         }
         tag
@@ -173,13 +184,22 @@ impl Tag {
         }
     }
 
-    /// Whether `other` is of this tag's shape, prefix and variant, so that the two have an order.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
+    /// Whether what it names moves whatever the list says: a name, or a variant's version alone.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.is_of_variant || self.version == Version::None
+    }
+
+    /// Whether `other` is of this tag's prefix and variant, and counts the same things, in as many parts or not.
+    pub(crate) fn is_family_of(&self, other: &Self) -> bool {
         let versions = match (&self.version, &other.version) {
             (
                 Version::Numbers { numbers, pattern },
                 Version::Numbers { numbers: others, pattern: other_pattern },
-            ) => pattern == other_pattern && are_of_one_kind(numbers, others),
+            ) => {
+                let is_written_alike =
+                    pattern == other_pattern || is_dotted(pattern) && is_dotted(other_pattern);
+                is_written_alike && are_of_one_kind(numbers, others)
+            }
             _ => false,
         };
         let like = |ours: &[Element], theirs: &[Element]| {
@@ -192,6 +212,7 @@ impl Tag {
     pub(crate) fn is_line_of(&self, longer: &Self) -> bool {
         let (ours, theirs) = (self.numbers(), longer.numbers());
         !ours.is_empty()
+            && self.pre_release.is_none()
             && ours.len() < theirs.len()
             && theirs.starts_with(ours)
             && self.before == longer.before
@@ -219,7 +240,8 @@ fn version_at(pieces: &[Piece<'_>]) -> Option<usize> {
         matches!(pieces[*at].kind, Kind::Numbers { .. })
             && (*at == 0 || !pieces[*at].separator.is_empty() || after_v)
     };
-    let is_moving = pieces.iter().any(|piece| piece.kind == Kind::Word && words::is_moving(piece.text));
+    let moves = |word: &str| words::is_moving(word) || matches!(words::meaning(word), Meaning::PreRelease(_));
+    let is_moving = pieces.iter().any(|piece| piece.kind == Kind::Word && moves(piece.text));
     (0..pieces.len())
         .find(stands_alone)
         .or_else(|| pieces.iter().position(|piece| piece.kind == Kind::Hash))
@@ -232,8 +254,16 @@ fn version_at(pieces: &[Piece<'_>]) -> Option<usize> {
 /// Whether both count the same things: no date is a successor of a version, and no year of a plain number.
 fn are_of_one_kind(numbers: &[Number], others: &[Number]) -> bool {
     let by_years = |numbers: &[Number]| numbers.len() > 1 && numbers[0].is_year();
+    let are_dates = |numbers: &[Number]| numbers.iter().any(|number| number.magnitude() == Magnitude::Date);
+    if numbers.len() != others.len() && (are_dates(numbers) || are_dates(others)) {
+        return false;
+    }
     by_years(numbers) == by_years(others)
         && numbers.iter().zip(others).all(|(ours, theirs)| ours.magnitude() == theirs.magnitude())
+}
+
+fn is_dotted(pattern: &str) -> bool {
+    pattern.bytes().all(|byte| matches!(byte, b'N' | b'.'))
 }
 
 /// Whether it begins with a month of this century, as in `24.04`.
@@ -250,7 +280,9 @@ impl PreRelease {
             Kind::Named { meaning: Meaning::PreRelease(rank), numbers, .. } => {
                 Some(Self { rank: *rank, numbers: numbers.clone() })
             }
-            Kind::Named { word, numbers, .. } if piece.separator.is_empty() || *word == "M" => {
+            Kind::Named { word, numbers, .. }
+                if piece.separator.is_empty() || word.eq_ignore_ascii_case("m") =>
+            {
                 words::letter(word).map(|rank| Self { rank, numbers: numbers.clone() })
             }
             Kind::Word if words::is_pre_release_alone(piece.text) => match words::meaning(piece.text) {

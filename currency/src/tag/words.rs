@@ -99,9 +99,9 @@ const RUNTIMES: &[&str] = &[
 
 /// Words with digits that are names.
 const NAMES: &[&str] = &[
-    "386", "aarch64", "amd64", "arm32v5", "arm32v6", "arm32v7", "arm64", "arm64v8", "armv6", "armv7",
-    "armv8", "avx2", "avx512", "cpuv1", "e2e", "i386", "i686", "k8s", "loong64", "mips64le", "ppc64le",
-    "riscv64", "s390x", "win64", "x64", "x86",
+    "32bit", "386", "64bit", "aarch64", "amd64", "arm32v5", "arm32v6", "arm32v7", "arm64", "arm64v8",
+    "armv6", "armv7", "armv8", "avx2", "avx512", "cpuv1", "e2e", "i386", "i686", "k8s", "loong64",
+    "mips64le", "ppc64le", "riscv64", "s390x", "win64", "x64", "x86",
 ];
 
 /// Systems whose number must be that of the host.
