@@ -69,15 +69,15 @@ pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, wante
     let running = Tag::parse(running);
     let tags: Vec<Tag> = tags.into_iter().filter(|tag| !is_attachment(tag)).map(Tag::parse).collect();
     let is_commit = is_commit_among(&running, &tags);
-    let is_line = tags.iter().any(|tag| running.is_line_of(tag));
-    let lengths = if is_line { vec![running.numbers().len()] } else { lengths(&running, &tags) };
+    let names_line = tags.iter().any(|tag| running.is_line_of(tag));
+    let lengths = if names_line { vec![running.numbers().len()] } else { lengths(&running, &tags) };
     let mut comparison = Comparison {
         scheme: if is_commit { Scheme::Commit } else { running.scheme() },
         prefix: running.prefix().to_owned(),
         variant: running.variant().to_owned(),
         listed: tags.len(),
         compared: 0,
-        is_floating: is_line || running.is_moving(),
+        is_floating: names_line || running.is_moving(),
         latest_in_minor: None,
         latest_in_major: None,
         newest: None,

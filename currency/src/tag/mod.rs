@@ -121,21 +121,15 @@ impl Tag {
         tag.start = version.start + named.len();
         tag.end = version.start + version.text.len();
         for piece in rest {
-            match PreRelease::of(piece).filter(|_| tag.pre_release.is_none()) {
-                Some(found) => {
-                    tag.pre_release = Some(found);
-                    if tag.behind.is_empty() {
-                        tag.end = piece.start + piece.text.len();
-                    }
-                }
-                None => {
-                    let is_build =
-                        matches!(piece.separator, "_" | "+") && matches!(piece.kind, Kind::Numbers { .. });
-                    if is_build && tag.behind.is_empty() {
-                        tag.end = piece.start + piece.text.len();
-                    }
-                    tag.behind.push(Element::of(piece));
-                }
+            let found = PreRelease::of(piece).filter(|_| tag.pre_release.is_none());
+            let is_build = matches!(piece.separator, "_" | "+") && matches!(piece.kind, Kind::Numbers { .. });
+            if tag.behind.is_empty() && (is_build || found.is_some()) {
+                tag.end = piece.start + piece.text.len();
+            }
+            if found.is_some() {
+                tag.pre_release = found;
+            } else {
+                tag.behind.push(Element::of(piece));
             }
         }
         tag
@@ -320,8 +314,8 @@ impl Element {
                 let is_same_line = *meaning == Meaning::Base || numbers.first() == others.first();
                 word == other_word && numbers.len() == others.len() && is_same_line
             }
-            (Self::Revision { word, .. }, Self::Revision { word: other_word, .. }) => word == other_word,
-            (Self::Hash { word, .. }, Self::Hash { word: other_word, .. }) => word == other_word,
+            (Self::Revision { word, .. }, Self::Revision { word: other_word, .. })
+            | (Self::Hash { word, .. }, Self::Hash { word: other_word, .. }) => word == other_word,
             // A hash that happens to have no letter.
             (Self::Hash { word, digits }, Self::Revision { word: other_word, numbers }) => {
                 word == other_word && matches!(numbers.as_slice(), [only] if only.digits == *digits)
