@@ -287,7 +287,7 @@ async fn examine(
 ) -> Result<Report, Refusal> {
     let agent = format!("provenance-collector/{VERSION}");
     let client = RegistryClient::new(config.registries.clone(), &agent).map_err(anyhow::Error::from)?;
-    let means = Means::new(client, trust);
+    let means = Means::new(client, trust).updates(config.updates.clone());
     let mut progress = None;
     let watch = |watch| progress = Some(Progress::show(watch, Arc::clone(&means.client)));
     let report = run(source, &means, &config.tuning, about, order, watch).await;

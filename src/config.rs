@@ -1,5 +1,6 @@
 //! The configuration: every option read, every error told at once.
 
+mod file;
 mod trust;
 mod values;
 
@@ -11,14 +12,16 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use provenance_engine::{Knobs, LaneLimit};
-use provenance_stages::Documents;
+use provenance_model::UpdateLevel;
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::discovery::Namespaces;
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
+use provenance_stages::{Documents, UpdateRules};
 
 use crate::options::{self, On, Opt};
 use crate::refused::ConfigErrors;
 use crate::trust::TrustSettings;
+use file::File;
 
 /// Everything that can be set.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Config {
     pub registries: ClientSettings,
     /// What is trusted.
     pub trust: TrustSettings,
+    /// What counts as an update.
+    pub updates: UpdateSettings,
     /// How the pipeline is set.
     pub tuning: Tuning,
     /// How is logged.
@@ -62,12 +67,25 @@ pub struct Tuning {
     pub provenance: Knobs,
     /// The SBOM stage's knobs.
     pub sbom: Knobs,
+    /// The update stage's knobs.
+    pub update: Knobs,
     /// What is looked for.
     pub checks: Checks,
     /// The longest a run may take.
     pub deadline: Option<Duration>,
     /// How long requests under way may go on after the order to stop.
     pub stop_grace: Duration,
+}
+
+/// What counts as an update, and what is asked of one.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateSettings {
+    /// The rules; none where updates are not looked for.
+    pub rules: Option<UpdateRules>,
+    /// Whether the newest tag is examined too.
+    pub upgrades: bool,
+    /// Whether an image's configuration is read for its date.
+    pub age: bool,
 }
 
 /// What is looked for beside the digest.
@@ -141,6 +159,7 @@ impl Config {
                 ..ClientSettings::default()
             },
             trust: reader.trust(),
+            updates: reader.updates(),
             tuning: Tuning {
                 lane: LaneLimit(reader.read(&options::REGISTRY_LANE, values::count)),
                 discovery_queue: reader.read(&options::DISCOVERY_QUEUE, values::count),
@@ -160,6 +179,11 @@ impl Config {
                     &options::PROVENANCE_TIMEOUT,
                 ]),
                 sbom: reader.knobs([&options::SBOM_WORKERS, &options::SBOM_QUEUE, &options::SBOM_TIMEOUT]),
+                update: reader.knobs([
+                    &options::UPDATE_WORKERS,
+                    &options::UPDATE_QUEUE,
+                    &options::UPDATE_TIMEOUT,
+                ]),
                 checks: Checks {
                     signatures: reader.read(&options::VERIFY_SIGNATURES, values::boolean),
                     provenance: reader.read(&options::CHECK_PROVENANCE, values::boolean),
@@ -215,6 +239,29 @@ impl Reader<'_> {
         let all = self.read(&options::SBOM_DOCUMENTS, values::boolean);
         let documents = if all { Documents::All } else { Documents::Small };
         self.read(&options::CHECK_SBOM, values::boolean).then_some(documents)
+    }
+
+    fn updates(&mut self) -> UpdateSettings {
+        let file = self.read(&options::CONFIG, |value| match value {
+            "" => Ok(File::default()),
+            path => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| format!("it cannot be read: {error}"))?;
+                File::parse(&text)
+            }
+        });
+        let rules = UpdateRules {
+            level: self.read(&options::UPDATE_LEVEL, |word| {
+                UpdateLevel::of_word(word).ok_or_else(|| "it is no level".to_owned())
+            }),
+            skip_pre_releases: self.read(&options::SKIP_PRERELEASE, values::boolean),
+            images: file.rules,
+        };
+        UpdateSettings {
+            rules: self.read(&options::CHECK_UPDATES, values::boolean).then_some(rules),
+            upgrades: self.read(&options::CHECK_UPGRADES, values::boolean),
+            age: self.read(&options::IMAGE_AGE, values::boolean),
+        }
     }
 
     fn knobs(&mut self, [workers, queue, timeout]: [&Opt; 3]) -> Knobs {

@@ -6,6 +6,7 @@ use provenance_model::DriftState;
 use provenance_model::report::build::stages;
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict, StageRecord};
 use provenance_model::trust::{Attached, Checked, SbomFormat};
+use provenance_model::update::Floating;
 
 use crate::table::printable;
 
@@ -41,6 +42,7 @@ fn image(row: &ImageRecord, line: &mut impl FnMut(String)) {
             "digest" => {}
             "signature" => signatures(row, line),
             "provenance" => attestations(row, line),
+            "update" => update(row, line),
             _ => documents(row, line),
         }
         line(format!("  so      {}", verdict(name, row, stage)));
@@ -170,6 +172,53 @@ fn documents(row: &ImageRecord, line: &mut impl FnMut(String)) {
     }
 }
 
+fn update(row: &ImageRecord, line: &mut impl FnMut(String)) {
+    let Some(update) = &row.update else { return };
+    if let Some(rule) = &update.rule {
+        line(format!("  rule    {}", printable(rule)));
+    }
+    for (what, tag) in [
+        ("same minor", &update.latest_in_minor),
+        ("same major", &update.latest_in_major),
+        ("of all", &update.newest_available),
+    ] {
+        if let Some(tag) = tag {
+            line(format!("  newest  {what}: {}", printable(tag)));
+        }
+    }
+    if let (Some(at), Some(from)) = (&update.created_at, &update.created_from) {
+        line(format!("  made    {at}, says its {}", word(from)));
+    }
+    let Some(upgrade) = &update.upgrade else { return };
+    for loss in &upgrade.loses {
+        line(format!("  loses   {}: {}", word(&loss.what), printable(&loss.message)));
+    }
+    for unknown in &upgrade.unknown {
+        line(format!("  unknown {}", printable(unknown)));
+    }
+    if upgrade.loses.is_empty() && upgrade.unknown.is_empty() {
+        line(format!("  loses   nothing by an upgrade to {}", printable(&upgrade.tag)));
+    }
+}
+
+/// Whether something is newer, and why that is so.
+fn newer(row: &ImageRecord) -> String {
+    let Some(update) = &row.update else { return "nothing is known".into() };
+    let reason = printable(update.reason.as_deref().unwrap_or_default());
+    let floating = match update.floating {
+        Some(Floating::Moved) => "; the tag names something else by now than what runs",
+        Some(Floating::Current) => "; what runs is what the tag names",
+        Some(Floating::Gone) => "; the registry has no such tag any more",
+        Some(Floating::Unknown) | None => "",
+    };
+    match (&update.newest_available, update.update_available) {
+        (Some(_), true) => format!("there is an update: {reason}{floating}"),
+        (Some(_), false) => format!("there is an update, below the level that counts: {reason}{floating}"),
+        (None, _) if update.current_tag.is_empty() => reason,
+        (None, _) => format!("nothing is newer ({reason}){floating}"),
+    }
+}
+
 /// What follows from a stage's answers, in one sentence.
 fn verdict(name: &str, row: &ImageRecord, stage: &StageRecord) -> String {
     let reason = || stage.reason.as_ref().map(|reason| printable(&reason.message)).unwrap_or_default();
@@ -178,6 +227,7 @@ fn verdict(name: &str, row: &ImageRecord, stage: &StageRecord) -> String {
         (OutcomeWord::Skipped, _) => format!("it was not asked: {}", reason()),
         (OutcomeWord::NotReached, _) => "the run ended first".into(),
         (OutcomeWord::Absent, "digest") => "the registry says that it has no such image".into(),
+        (OutcomeWord::Absent, "update") => "the registry has no such image, and no list of its tags".into(),
         (OutcomeWord::Absent, "signature") => "every place answered, and it is not signed".into(),
         (OutcomeWord::Absent, _) => "every place answered, and there is none".into(),
         (OutcomeWord::Found, "digest") => compared(row),
@@ -190,6 +240,7 @@ fn verdict(name: &str, row: &ImageRecord, stage: &StageRecord) -> String {
             }
             _ => "something is attested, but not how it was built".into(),
         },
+        (OutcomeWord::Found, "update") => newer(row),
         (OutcomeWord::Found, _) => "what is in it is listed".into(),
     }
 }

@@ -2,8 +2,10 @@
 //! the configuration and docs/configuration.md are made of it.
 
 mod trust;
+mod updates;
 
 pub use trust::*;
+pub use updates::*;
 
 /// A command of the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -344,6 +346,12 @@ pub const ALL: &[Opt] = &[
     CHECK_PROVENANCE,
     CHECK_SBOM,
     SBOM_DOCUMENTS,
+    CHECK_UPDATES,
+    UPDATE_LEVEL,
+    SKIP_PRERELEASE,
+    CHECK_UPGRADES,
+    IMAGE_AGE,
+    CONFIG,
     DEADLINE,
     STOP_GRACE,
     REGISTRY_LANE,
@@ -361,6 +369,9 @@ pub const ALL: &[Opt] = &[
     SBOM_WORKERS,
     SBOM_QUEUE,
     SBOM_TIMEOUT,
+    UPDATE_WORKERS,
+    UPDATE_QUEUE,
+    UPDATE_TIMEOUT,
     LOG,
     LOG_FORMAT,
 ];

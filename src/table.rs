@@ -9,6 +9,7 @@ use provenance_model::DriftState;
 use provenance_model::report::build::stages;
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict, StageRecord};
 use provenance_model::trust::Verdict;
+use provenance_model::update::Floating;
 
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,7 @@ enum Finding {
     TagGone,
     Drifted,
     NotReached,
+    Outdated,
     Same,
     Found,
 }
@@ -49,6 +51,7 @@ impl Finding {
             Some(DriftState::TagGone) => Self::TagGone,
             Some(DriftState::Drifted) => Self::Drifted,
             _ if any(OutcomeWord::NotReached) => Self::NotReached,
+            _ if row.update.as_ref().is_some_and(|update| update.update_available) => Self::Outdated,
             Some(DriftState::Same) => Self::Same,
             Some(DriftState::NotAsked) | None => Self::Found,
         }
@@ -62,6 +65,7 @@ impl Finding {
             Self::TagGone => "TAG GONE",
             Self::Drifted => "DRIFTED",
             Self::NotReached => "NOT REACHED",
+            Self::Outdated => "OUTDATED",
             Self::Same => "same",
             Self::Found => "found",
         }
@@ -76,6 +80,7 @@ impl Finding {
             Self::TagGone => Some("the registry has no such tag"),
             Self::Drifted => Some("the tag names something else by now than what runs"),
             Self::NotReached => Some("the run ended first"),
+            Self::Outdated => Some("there is a newer tag"),
             Self::Same | Self::Found => None,
         }
     }
@@ -83,7 +88,7 @@ impl Finding {
     fn colour(self) -> Color {
         match self {
             Self::Failed | Self::Refused | Self::Gone => Color::Red,
-            Self::TagGone | Self::Drifted | Self::NotReached => Color::Yellow,
+            Self::TagGone | Self::Drifted | Self::NotReached | Self::Outdated => Color::Yellow,
             Self::Same | Self::Found => Color::Green,
         }
     }
@@ -234,6 +239,7 @@ fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
         "SIGNED",
         "PROVENANCE",
         "SBOM",
+        "UPDATE",
         "RUNS",
     ]);
     if style.colour {
@@ -261,6 +267,7 @@ fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
             Cell::new(signed(row)),
             Cell::new(provenance(row)),
             Cell::new(sbom(row)),
+            Cell::new(update(row)),
             Cell::new(runs(row)),
         ]);
     }
@@ -319,6 +326,24 @@ fn sbom(row: &ImageRecord) -> String {
         None => "?".to_owned(),
         Some(sbom) if !sbom.has_sbom => "no".to_owned(),
         Some(sbom) => printable(sbom.format.as_deref().unwrap_or("yes")),
+    }
+}
+
+/// What is newer, and how far away. A tag that moves is told by whether it moved.
+fn update(row: &ImageRecord) -> String {
+    let Some(update) = &row.update else { return "?".to_owned() };
+    let moved = match update.floating {
+        Some(Floating::Moved) => Some("moved"),
+        Some(Floating::Gone) => Some("gone"),
+        Some(Floating::Current | Floating::Unknown) | None => None,
+    };
+    match (&update.newest_available, update.level, moved) {
+        (Some(newest), Some(level), None) => format!("{} ({})", printable(newest), level.word()),
+        (Some(newest), _, Some(moved)) => format!("{moved}; {}", printable(newest)),
+        (Some(newest), None, None) => printable(newest),
+        (None, _, Some(moved)) => moved.to_owned(),
+        (None, _, None) if update.current_tag.is_empty() => "pinned".to_owned(),
+        (None, _, None) => "no".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The system, put together. Read from top to bottom: sources, stages in order, sinks.
 //!
 //! ```text
-//! source ─▶ ledger ─▶ waiting room ─▶ digest ─▶ signature ─▶ provenance ─▶ sbom ─▶ ledger ─▶ report ─▶ sinks
+//! source ─▶ ledger ─▶ waiting room ─▶ digest ─▶ signature ─▶ provenance ─▶ sbom ─▶ update ─▶ ledger ─▶ report ─▶ sinks
 //! ```
 //!
 //! `provenance-collector graph` prints what stands here.
@@ -15,12 +15,14 @@ use provenance_model::{Dossier, Sighting};
 use provenance_sinks::{FileSink, SinkError, Written};
 use provenance_stages::discovery::{ClusterSource, DiscoveryError};
 use provenance_stages::registry::RegistryClient;
+use provenance_stages::update::Examination;
 use provenance_stages::{
-    Attachments, DigestStage, ProvenanceStage, SbomStage, SignatureStage, Trust, Verification,
+    Attachments, DigestStage, ProvenanceStage, SbomStage, SignatureStage, TagLists, Trust, UpdateStage,
+    Verification,
 };
 use tokio::sync::mpsc;
 
-use crate::config::Tuning;
+use crate::config::{Tuning, UpdateSettings};
 
 /// Where sightings come from.
 pub enum Source {
@@ -62,38 +64,63 @@ pub struct Means {
     pub client: Arc<RegistryClient>,
     /// What signatures are verified by.
     pub verification: Arc<Verification>,
+    /// What counts as an update.
+    pub updates: UpdateSettings,
 }
 
 impl Means {
-    /// Asks through this client, and trusts this.
+    /// Asks through this client, and trusts this. Looks for no updates.
     pub fn new(client: RegistryClient, trust: Trust) -> Self {
-        Self { client: Arc::new(client), verification: Arc::new(Verification::new(trust)) }
+        Self {
+            client: Arc::new(client),
+            verification: Arc::new(Verification::new(trust)),
+            updates: UpdateSettings::default(),
+        }
+    }
+
+    /// Looks for these updates.
+    #[must_use]
+    pub fn updates(mut self, updates: UpdateSettings) -> Self {
+        self.updates = updates;
+        self
     }
 }
 
 /// The stages, in order.
 pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
-    let Means { client, verification } = means;
-    let attachments = Arc::new(Attachments::new(Arc::clone(client)));
+    let Means { client, verification, updates } = means;
+    let lists = Arc::new(TagLists::new(Arc::clone(client), updates.rules.is_some()));
+    let attachments = Arc::new(Attachments::new(Arc::clone(client), Arc::clone(&lists)));
     let both = || (Arc::clone(&attachments), Arc::clone(verification));
     let checks = tuning.checks;
-    let signature = {
+    let digest = || DigestStage::new(Arc::clone(client));
+    let signature = || {
         let (attachments, verification) = both();
         SignatureStage::new(attachments, verification, checks.signatures)
     };
-    let provenance = {
+    let provenance = || {
         let (attachments, verification) = both();
         ProvenanceStage::new(attachments, verification, checks.provenance)
     };
-    let sbom = {
+    let sbom = || {
         let (attachments, verification) = both();
         SbomStage::new(attachments, verification, checks.sboms)
     };
+    let examination = updates.upgrades.then(|| Examination {
+        digest: digest(),
+        signature: signature(),
+        provenance: provenance(),
+        sbom: sbom(),
+    });
+    let update = UpdateStage::new(Arc::clone(client), lists, updates.rules.clone())
+        .reads_age(updates.age)
+        .examines(examination);
     Line::new(tuning.lane)
-        .stage(DigestStage::new(Arc::clone(client)), tuning.digest)
-        .stage(signature, tuning.signature)
-        .stage(provenance, tuning.provenance)
-        .stage(sbom, tuning.sbom)
+        .stage(digest(), tuning.digest)
+        .stage(signature(), tuning.signature)
+        .stage(provenance(), tuning.provenance)
+        .stage(sbom(), tuning.sbom)
+        .stage(update, tuning.update)
 }
 
 /// Where the report goes.

@@ -161,8 +161,8 @@ async fn started_without_arguments_inside_a_cluster_it_collects_and_logs_json() 
 }
 
 /// One request an image, so that requests tell how far a run has come.
-const DIGESTS_ONLY: [&str; 3] =
-    ["--verify-signatures=false", "--check-provenance=false", "--check-sbom=false"];
+const DIGESTS_ONLY: [&str; 4] =
+    ["--verify-signatures=false", "--check-provenance=false", "--check-sbom=false", "--check-updates=false"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_in_the_middle_leaves_a_partial_report_and_exit_status_3() {

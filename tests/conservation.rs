@@ -53,6 +53,7 @@ impl Stage<Dossier> for Doing {
             platform: None,
             platforms: vec![],
             media_type: None,
+            created_at: None,
         };
         match self.deeds[number % self.deeds.len()] {
             Deed::Find => Ok(Outcome::Found(found)),
@@ -104,6 +105,7 @@ fn sightings(pods: &[Pod]) -> Vec<Sighting> {
                 running,
                 pod: Some(number as u128),
                 scope: CredentialScope::default(),
+                wishes: None,
             });
         }
     }
@@ -117,6 +119,7 @@ fn dossier(subject: &Subject) -> Dossier {
         signature: Outcome::Skipped(skipped()),
         provenance: Outcome::Skipped(skipped()),
         sbom: Outcome::Skipped(skipped()),
+        update: Outcome::Skipped(skipped()),
         ..Dossier::new(subject.clone())
     }
 }

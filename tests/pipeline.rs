@@ -2,43 +2,31 @@
 //! counted, and the same report from the same world.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use provenance_collector::config::{Checks, Tuning};
+use provenance_collector::config::Tuning;
 use provenance_collector::run::{About, Order, run};
 use provenance_collector::topology::{Means, Source};
-use provenance_engine::{
-    Crew, Failure, FailureKind, Knobs, LaneLimit, Ledger, Line, Outcome, Stage, Stop, collate,
-};
+use provenance_engine::{FailureKind, Knobs, LaneLimit};
 use provenance_model::DriftState::{self, DigestGone, Drifted, NotAsked, Same, TagGone};
-use provenance_model::report::{Closing, ImageRecord, OutcomeWord, Report, build};
-use provenance_model::{DigestFinding, Dossier, RowBook, Sighting, Subject};
+use provenance_model::report::{ImageRecord, OutcomeWord, Report};
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, Namespaces};
-use provenance_stages::registry::{Asking, ClientSettings, Endpoints, GateLimits, RegistryClient};
+use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, RegistryClient};
 use provenance_testbed::kube::pod;
 use provenance_testbed::{BuiltImage, Effect, Fault, Fleet, KubeApi, Registry};
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 fn tuning() -> Tuning {
-    Tuning {
-        lane: LaneLimit(16),
-        discovery_queue: 256,
-        digest: Knobs::default(),
-        signature: Knobs::default(),
-        provenance: Knobs::default(),
-        sbom: Knobs::default(),
-        // What is attached has tests of its own.
-        checks: Checks { signatures: false, provenance: false, sboms: None },
-        deadline: None,
-        stop_grace: Duration::from_millis(200),
-    }
+    // What is attached and what is newer have tests of their own.
+    support::tuning(support::DIGESTS_ONLY)
 }
 
 fn settings(timeout: Duration) -> ClientSettings {
@@ -373,41 +361,18 @@ async fn the_demo_shows_every_finding() {
     for (name, url) in fleet.stand_ins() {
         endpoints = endpoints.stand_in(name, url.parse().unwrap());
     }
-    let report = examine(&fleet.kube, ClientSettings { endpoints, ..settings(Duration::from_secs(5)) }).await;
+    let settings = ClientSettings { endpoints, ..settings(Duration::from_secs(5)) };
+    let client = RegistryClient::new(settings, "test").unwrap();
+    let means = Means::new(client, Trust::default()).updates(support::updates());
+    let order = Order::new(&tuning());
+    let report = run(source(&fleet.kube), &means, &tuning(), About::default(), &order, |_| {}).await.unwrap();
     let style =
         provenance_collector::table::Style { width: None, colour: false, most_without_finding: usize::MAX };
     let table = provenance_collector::table::render(&timeless(&report), style);
     let lines: Vec<_> = table.lines().filter(|line| !line.contains("registry requests")).collect();
     insta::assert_snapshot!("demo_table", lines.join("\n"));
-    for word in ["FAILED", "GONE", "TAG GONE", "DRIFTED", "same", "found"] {
+    for word in ["FAILED", "GONE", "TAG GONE", "DRIFTED", "OUTDATED", "same", "found"] {
         assert!(table.contains(word), "{word}: {table}");
-    }
-}
-
-/// A stage that asks for tags, as the update stage will: it fills the digest's slot, since no other is there yet.
-struct AskTags(Arc<RegistryClient>);
-
-impl Stage<Dossier> for AskTags {
-    type Found = DigestFinding;
-
-    fn name(&self) -> &'static str {
-        "digest"
-    }
-
-    fn slot<'a>(&self, dossier: &'a mut Dossier) -> &'a mut Outcome<DigestFinding> {
-        &mut dossier.digest
-    }
-
-    async fn examine(&self, dossier: &Dossier) -> Result<Outcome<DigestFinding>, Failure> {
-        let reference = dossier.subject.reference.as_ref().unwrap();
-        let asking = Asking {
-            stage: "digest",
-            registry: &reference.registry,
-            repository: &reference.repository,
-            scope: &dossier.subject.scope,
-            trail: &dossier.trail,
-        };
-        self.0.tags(&asking).await.map(|_| Outcome::Absent)
     }
 }
 
@@ -415,40 +380,24 @@ impl Stage<Dossier> for AskTags {
 async fn tag_pages_without_end_fail_the_rows_of_their_registry_and_no_others() {
     let world = world().await;
     world.ill.fault(Fault::on("/tags/list", Effect::EndlessPages));
-    let client = Arc::new(RegistryClient::new(settings(Duration::from_secs(5)), "test").unwrap());
-    let stop = Stop::default();
-    let mut crew = Crew::new();
-    let line = Line::new(LaneLimit(16)).stage(AskTags(Arc::clone(&client)), tuning().digest);
-    let running = line.start(&mut crew, &stop);
-    let (tx, rx) = mpsc::channel(16);
-    let Source::Cluster(cluster) = source(&world.kube) else { unreachable!() };
-    let discovery = tokio::spawn(cluster.discover(tx, stop));
-    let mut rows = RowBook::default();
     let began = Instant::now();
-    let ledger = collate(rx, running, |sighting: Sighting, ledger: &mut Ledger<Subject, Dossier>| {
-        let (ticket, new) = ledger.admit(Subject::of(&sighting), |subject| Dossier::new(subject.clone()));
-        rows.enter(sighting, ticket);
-        new.map(|dossier| (ticket, dossier))
-    })
-    .await;
-    assert_eq!(crew.join().await, vec![]);
-    let closing = Closing {
-        started_at: jiff::Timestamp::UNIX_EPOCH,
-        ended_at: jiff::Timestamp::UNIX_EPOCH,
-        version: "test".into(),
-        cluster_name: None,
-        discovery: discovery.await.unwrap().unwrap(),
-        cut_short: None,
-        registries: client.tallies(),
-    };
-    let report = build(&rows, &ledger.close(), closing);
+    let client = RegistryClient::new(settings(Duration::from_secs(5)), "test").unwrap();
+    let means = Means::new(client, Trust::default()).updates(support::updates());
+    let order = Order::new(&tuning());
+    let report = run(source(&world.kube), &means, &tuning(), About::default(), &order, |_| {}).await.unwrap();
     assert_eq!(report.images.len(), 24);
     for row in &report.images {
-        let (outcome, kind, message) = outcome(row);
+        let stage = row.stages.as_ref().unwrap().update.clone().unwrap();
         if row.image.contains("/well") {
-            assert_eq!(outcome, OutcomeWord::Absent, "{}", row.image);
+            assert_eq!(stage.outcome, OutcomeWord::Found, "{}", row.image);
         } else {
-            assert_eq!((outcome, kind), (OutcomeWord::Failed, Some(FailureKind::TooLarge)), "{message}");
+            let reason = stage.reason.unwrap();
+            let message = reason.message;
+            assert_eq!(
+                (stage.outcome, reason.kind),
+                (OutcomeWord::Failed, Some(FailureKind::TooLarge)),
+                "{message}"
+            );
             assert!(
                 message.contains(&world.ill.host()) && message.contains("does not end after"),
                 "{message}"

@@ -2,13 +2,15 @@
 //! that does not answer never reads as "there is none".
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use provenance_collector::config::{Checks, Tuning};
+use provenance_collector::config::{Checks, Tuning, UpdateSettings};
 use provenance_collector::run::{About, Order, run};
 use provenance_collector::topology::{Means, Source};
-use provenance_engine::{FailureKind, Knobs, LaneLimit};
+use provenance_engine::FailureKind;
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict};
 use provenance_model::trust::{Place, RefusalKind, Verdict};
 use provenance_stages::discovery::named_image;
@@ -25,17 +27,7 @@ const SLSA: &str = "https://slsa.dev/provenance/v1";
 const SPDX: &str = "application/spdx+json";
 
 fn tuning() -> Tuning {
-    Tuning {
-        lane: LaneLimit(16),
-        discovery_queue: 256,
-        digest: Knobs::default(),
-        signature: Knobs::default(),
-        provenance: Knobs::default(),
-        sbom: Knobs::default(),
-        checks: Checks { signatures: true, provenance: true, sboms: Some(Documents::Small) },
-        deadline: None,
-        stop_grace: Duration::from_millis(200),
-    }
+    support::tuning(support::ATTACHED)
 }
 
 /// Trusts one key for every image.
@@ -45,10 +37,10 @@ fn by_key(key: &SigningKey) -> Trust {
 }
 
 async fn report_of(images: &[String], trust: Trust) -> Report {
-    report_with(images, trust, &tuning()).await
+    report_with(images, trust, &tuning(), UpdateSettings::default()).await
 }
 
-async fn report_with(images: &[String], trust: Trust, tuning: &Tuning) -> Report {
+async fn report_with(images: &[String], trust: Trust, tuning: &Tuning, updates: UpdateSettings) -> Report {
     let limits = GateLimits {
         requests_per_second: None,
         patience: Duration::from_millis(200),
@@ -56,7 +48,7 @@ async fn report_with(images: &[String], trust: Trust, tuning: &Tuning) -> Report
     };
     let settings =
         ClientSettings { limits, timeout: Duration::from_millis(300), ..ClientSettings::default() };
-    let means = Means::new(RegistryClient::new(settings, "test").unwrap(), trust);
+    let means = Means::new(RegistryClient::new(settings, "test").unwrap(), trust).updates(updates);
     let source = Source::Given(images.iter().map(|image| named_image(image)).collect());
     let order = Order::new(tuning);
     run(source, &means, tuning, About::default(), &order, |_| {}).await.unwrap()
@@ -72,7 +64,7 @@ fn outcomes(row: &ImageRecord) -> [OutcomeWord; 3] {
 }
 
 fn shape(referrers_api: bool, tag_page: usize) -> RegistryOptions {
-    RegistryOptions { referrers_api, tag_page, auth: Auth::Open }
+    RegistryOptions { referrers_api, tag_page, ..RegistryOptions::default() }
 }
 
 /// Tags that do not fit one page, so that each of cosign's tags is asked for by itself.
@@ -347,13 +339,13 @@ async fn a_large_sbom_is_read_only_when_asked_for_and_as_it_comes() {
     // The first answer breaks off in the middle: what was read of it does not count.
     registry.fault(Fault::on("/blobs/", Effect::Cut).times(1));
     let image = [format!("{}/{REPOSITORY}:v1", registry.host())];
-    let row = report_with(&image, Trust::default(), &all).await.images.remove(0);
+    let row = report_with(&image, Trust::default(), &all, UpdateSettings::default()).await.images.remove(0);
     let found = row.sbom.unwrap().documents.unwrap().remove(0);
     assert!(found.read, "{:?}", found.unreadable);
     assert_eq!((found.facts.packages, found.facts.licences), (Some(10_000), Some(2)));
     assert_eq!(blobs(&registry), 2);
     registry.fault(Fault::on("/blobs/", Effect::Corrupt));
-    let row = report_with(&image, Trust::default(), &all).await.images.remove(0);
+    let row = report_with(&image, Trust::default(), &all, UpdateSettings::default()).await.images.remove(0);
     assert_eq!(outcomes(&row)[2], OutcomeWord::Failed);
     let reason = row.stages.unwrap().sbom.unwrap().reason.unwrap();
     assert_eq!(reason.kind, Some(FailureKind::DigestMismatch), "{reason:?}");
@@ -441,8 +433,9 @@ async fn fifty() -> (Registry, Vec<String>, SigningKey) {
 async fn fifty_images_with_everything_on_cost_at_most_six_and_a_half_requests_each_and_nothing_is_asked_twice()
  {
     let (registry, images, key) = fifty().await;
-    let report = report_of(&images, by_key(&key)).await;
+    let report = report_with(&images, by_key(&key), &tuning(), support::updates()).await;
     assert_eq!(report.summary.failed_images, Some(0));
+    assert!(report.images.iter().all(|row| row.update.is_some()));
     assert_eq!((report.summary.signed_images, report.summary.verified_images), (25, 25));
     assert_eq!((report.summary.images_with_provenance, report.summary.images_with_sbom), (10, 8));
     let log = registry.log();

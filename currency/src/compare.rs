@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::rule::{Key, Rule, TagOrder};
 use crate::tag::{Magnitude, Number, Scheme, Tag};
 
 /// The first part of a version that an update changes.
@@ -14,13 +15,6 @@ pub enum Bump {
     Minor,
     /// The first part.
     Major,
-}
-
-/// Which tags may be suggested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Leaves pre-releases out, but for the later ones of a pre-release that runs.
-    pub skip_pre_releases: bool,
 }
 
 /// What a tag list says of the tag that runs.
@@ -50,6 +44,25 @@ pub struct Comparison {
     pub versions_behind: usize,
 }
 
+impl Comparison {
+    /// Nothing is newer.
+    fn none(scheme: Scheme, listed: usize) -> Self {
+        Self {
+            scheme,
+            prefix: String::new(),
+            variant: String::new(),
+            listed,
+            compared: 0,
+            is_floating: false,
+            latest_in_minor: None,
+            latest_in_major: None,
+            newest: None,
+            bump: None,
+            versions_behind: 0,
+        }
+    }
+}
+
 impl fmt::Display for Comparison {
     /// `semver, variant alpine; 41 of 212 tags compared`
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,24 +78,23 @@ impl fmt::Display for Comparison {
 }
 
 /// Compares the tag that runs with every tag of its repository.
-pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, wanted: Wanted) -> Comparison {
-    let running = Tag::parse(running);
-    let tags: Vec<Tag> = tags.into_iter().filter(|tag| !is_attachment(tag)).map(Tag::parse).collect();
-    let is_commit = is_commit_among(&running, &tags);
+pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, rule: &Rule) -> Comparison {
+    let tags = tags.into_iter().filter(|tag| !is_attachment(tag));
+    match rule.order {
+        Some(order) => compare_by(order, running, &tags.collect::<Vec<_>>(), rule),
+        None => compare_inferred(&Tag::parse(running), &tags.map(Tag::parse).collect::<Vec<_>>(), rule),
+    }
+}
+
+fn compare_inferred(running: &Tag, tags: &[Tag], rule: &Rule) -> Comparison {
+    let is_commit = is_commit_among(running, tags);
     let names_line = tags.iter().any(|tag| running.is_line_of(tag));
-    let lengths = if names_line { vec![running.numbers().len()] } else { lengths(&running, &tags) };
+    let lengths = if names_line { vec![running.numbers().len()] } else { lengths(running, tags) };
     let mut comparison = Comparison {
-        scheme: if is_commit { Scheme::Commit } else { running.scheme() },
         prefix: running.prefix().to_owned(),
         variant: running.variant().to_owned(),
-        listed: tags.len(),
-        compared: 0,
         is_floating: names_line || running.is_moving(),
-        latest_in_minor: None,
-        latest_in_major: None,
-        newest: None,
-        bump: None,
-        versions_behind: 0,
+        ..Comparison::none(if is_commit { Scheme::Commit } else { running.scheme() }, tags.len())
     };
     if is_commit {
         return comparison;
@@ -90,22 +102,58 @@ pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, wante
     let is_like = |tag: &&Tag| lengths.contains(&tag.numbers().len()) && running.is_family_of(tag);
     let mut alike: Vec<&Tag> = tags.iter().filter(is_like).collect();
     comparison.compared = alike.len();
-    alike.retain(|tag| !wanted.skip_pre_releases || may_follow(&running, tag));
-    alike.retain(|tag| running.order(tag, &running) == Ordering::Greater);
+    alike.retain(|tag| !rule.skip_pre_releases || may_follow(running, tag));
+    alike.retain(|tag| running.order(tag, running) == Ordering::Greater);
     alike.sort_by(|a, b| running.order(a, b).then_with(|| b.as_str().cmp(a.as_str())));
-    within_reach(&running, &mut alike);
+    within_reach(running, &mut alike);
+    alike.retain(|tag| rule.admits(tag.as_str()) && rule.keeps_pins(tag));
     let newest_with = |same: usize| {
-        let is_in_line = |tag: &&&Tag| has_in_common(&running, tag, same);
+        let is_in_line = |tag: &&&Tag| has_in_common(running, tag, same);
         alike.iter().rev().find(is_in_line).map(|tag| tag.as_str().to_owned())
     };
     comparison.latest_in_minor = newest_with(2);
     comparison.latest_in_major = newest_with(1);
     comparison.newest = newest_with(0);
-    comparison.bump = alike.last().map(|newest| bump(&running, newest));
+    comparison.bump = alike.last().map(|newest| bump(running, newest));
     let mut versions: Vec<&[Number]> =
         alike.iter().map(|tag| tag.numbers()).filter(|numbers| *numbers != running.numbers()).collect();
     versions.dedup();
     comparison.versions_behind = versions.len();
+    comparison
+}
+
+/// Compares in an order that a rule gives.
+fn compare_by(order: TagOrder, running: &str, tags: &[&str], rule: &Rule) -> Comparison {
+    let is_floating = order == TagOrder::Floating;
+    let mut comparison = Comparison { is_floating, ..Comparison::none(order.into(), tags.len()) };
+    let Some(running) = Key::of(running, order, rule) else { return comparison };
+    let keyed = tags.iter().filter(|tag| rule.admits(tag));
+    let mut keyed: Vec<_> = keyed.filter_map(|tag| Some((Key::of(tag, order, rule)?, *tag))).collect();
+    comparison.compared = keyed.len();
+    let may_follow = |key: &Key<'_>| {
+        !rule.skip_pre_releases
+            || !key.is_pre_release()
+            || running.is_pre_release() && running.in_common(key) == 3
+    };
+    keyed.retain(|(key, tag)| {
+        may_follow(key) && key.order(&running) == Ordering::Greater && rule.keeps_pins(&Tag::parse(tag))
+    });
+    keyed.sort_by(|(a, tag_a), (b, tag_b)| a.order(b).then_with(|| tag_b.cmp(tag_a)));
+    let newest_with = |same: usize| {
+        let found = keyed.iter().rev().find(|(key, _)| same == 0 || running.in_common(key) >= same);
+        found.map(|(_, tag)| (*tag).to_owned())
+    };
+    let (in_minor, in_major) = if order == TagOrder::Semver { (2, 1) } else { (0, 0) };
+    comparison.latest_in_minor = newest_with(in_minor);
+    comparison.latest_in_major = newest_with(in_major);
+    comparison.newest = newest_with(0);
+    comparison.bump = keyed.last().map(|(newest, _)| match running.in_common(newest) {
+        0 => Bump::Major,
+        1 => Bump::Minor,
+        _ => Bump::Patch,
+    });
+    keyed.dedup_by(|(a, _), (b, _)| a.order(b) == Ordering::Equal);
+    comparison.versions_behind = keyed.len();
     comparison
 }
 

@@ -4,7 +4,9 @@
 //! variant are ordered, and [`Comparison`] says how many those were.
 
 mod compare;
+mod rule;
 mod tag;
 
-pub use compare::{Bump, Comparison, Wanted, compare};
+pub use compare::{Bump, Comparison, compare};
+pub use rule::{Pattern, Pins, Rule, TagOrder};
 pub use tag::{Scheme, Tag};

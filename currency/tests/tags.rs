@@ -1,6 +1,6 @@
 //! What is told of tags as popular registries write them.
 
-use provenance_currency::{Bump, Wanted, compare};
+use provenance_currency::{Bump, Rule, compare};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -39,7 +39,11 @@ fn every_tag_is_told_the_update_that_a_person_would_choose() {
         let tags: Vec<&str> = repository.tags.split_whitespace().collect();
         for case in &repository.cases {
             count += 1;
-            let told = compare(&case.running, tags.iter().copied(), Wanted { skip_pre_releases: !case.pre });
+            let told = compare(
+                &case.running,
+                tags.iter().copied(),
+                &Rule { skip_pre_releases: !case.pre, ..Rule::default() },
+            );
             let bump = told.bump.map(|bump| match bump {
                 Bump::Patch => "patch".to_owned(),
                 Bump::Minor => "minor".to_owned(),

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use provenance_engine::{Failure, FailureKind, Outcome, Stage};
 use provenance_model::{Digest, DigestFinding, Dossier, DriftState, ImageReference, Platform, Running};
 
@@ -93,6 +94,13 @@ impl Named {
         match self {
             Self::Manifest(manifest) => Some(manifest.media_type.clone()),
             Self::Head { media_type, .. } => media_type.clone(),
+        }
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Manifest(manifest) => manifest.created_at(),
+            Self::Head { .. } => None,
         }
     }
 
@@ -263,14 +271,15 @@ impl Comparison<'_> {
         let mut platforms: Vec<_> = named.children().into_iter().filter_map(|child| child.platform).collect();
         platforms.sort();
         platforms.dedup();
-        let media_type = (digest == *named.digest()).then(|| named.media_type()).flatten();
+        let is_itself = digest == *named.digest();
         DigestFinding {
             state,
             digest: Some(digest),
             tag_digest: self.tag_digest(named),
             platform: platform.or_else(|| (platforms.len() == 1).then(|| platforms[0].clone())),
             platforms,
-            media_type,
+            media_type: named.media_type().filter(|_| is_itself),
+            created_at: named.created_at().filter(|_| is_itself),
         }
     }
 
@@ -296,6 +305,7 @@ fn bare(state: DriftState) -> DigestFinding {
         platform: None,
         platforms: Vec::new(),
         media_type: None,
+        created_at: None,
     }
 }
 

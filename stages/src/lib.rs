@@ -12,7 +12,10 @@ pub mod keys;
 pub mod provenance;
 pub mod registry;
 pub mod sbom;
+mod shared;
 pub mod signature;
+pub mod tag_lists;
+pub mod update;
 pub mod verification;
 
 pub use attached::Attachments;
@@ -20,6 +23,8 @@ pub use digest::DigestStage;
 pub use provenance::ProvenanceStage;
 pub use sbom::{Documents, SbomStage};
 pub use signature::SignatureStage;
+pub use tag_lists::TagLists;
+pub use update::{UpdateRules, UpdateStage};
 pub use verification::{Trust, Verification};
 
 /// Chooses the cryptography of TLS for the whole process. Whoever makes a TLS client calls it first.

@@ -61,7 +61,8 @@ impl Bench {
     async fn tags(&self, repository: &str) -> Result<Option<Vec<String>>, Failure> {
         let reference = self.reference(repository);
         let (trail, scope) = (Trail::default(), CredentialScope::default());
-        self.client.tags(&asking(&reference, &scope, &trail)).await
+        let list = self.client.tags(&asking(&reference, &scope, &trail)).await?;
+        Ok(list.map(|list| list.iter().map(str::to_owned).collect()))
     }
 
     fn paths(&self) -> Vec<String> {

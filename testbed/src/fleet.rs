@@ -107,6 +107,7 @@ impl Fleet {
         fleet.platform();
         fleet.trouble();
         fleet.trust();
+        fleet.newer();
         // Two registries that do not answer as they should: one throttles for a moment, one is down.
         fleet.registries["quay.io"].fault(Fault::on("/manifests/", Effect::retry_after(429, 1)).times(1));
         fleet.registries["mirror.acme.example"].stop().await;
@@ -271,6 +272,25 @@ impl Fleet {
             json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"name": "zookeeper"}]});
         let sbom = attach::document("application/vnd.cyclonedx+json", &bom.to_string());
         self.registries["quay.io"].attach("strimzi/kafka", Some(&attach::tag(&kafka, ".sbom")), &sbom);
+    }
+
+    /// What was released since: some of it by others, some unsigned, some only candidates.
+    fn newer(&self) {
+        let linux = ["linux/amd64", "linux/arm64"];
+        for (repository, tags) in [
+            ("ghcr.io/acme/shop-web", &["1.14.3", "1.15.0", "2.0.0-rc.1"][..]),
+            ("docker.io/envoyproxy/envoy", &["v1.31.5", "v1.32.2", "v1.32-latest", "distroless-v1.33.0"]),
+            ("docker.io/library/postgres", &["16.6", "17.2", "17.2-alpine", "18beta1"]),
+            ("docker.io/library/nginx", &["1.27.5-alpine", "1.28-alpine", "1.28.0-alpine", "1.28.0"]),
+            ("docker.io/library/busybox", &["1.37", "1.37.0", "1.36.1", "uclibc"]),
+            ("quay.io/strimzi/kafka", &["0.44.0-kafka-3.8.0", "0.44.0-kafka-3.9.0", "latest"]),
+            ("quay.io/prometheus/node-exporter", &["v1.8.1", "v1.9.0-rc.0"]),
+            ("registry.k8s.io/kube-apiserver", &["v1.34.2", "v1.35.0-alpha.1"]),
+        ] {
+            for tag in tags {
+                self.push(&format!("{repository}:{tag}"), &BuiltImage::multi(tag, &linux));
+            }
+        }
     }
 
     /// The public key with which the demo's company signs.

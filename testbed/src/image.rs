@@ -78,6 +78,7 @@ fn platform_manifest(seed: &str, os: &str, architecture: &str) -> (Bytes, Vec<By
     let layer = Bytes::from(format!("layer of {seed}"));
     let config = Bytes::from(
         json!({
+            "created": "2026-03-02T09:30:00Z",
             "os": os,
             "architecture": architecture,
             "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},

@@ -42,11 +42,13 @@ pub struct RegistryOptions {
     pub auth: Auth,
     /// Tags in one page at the most, whatever is asked for.
     pub tag_page: usize,
+    /// Whether its lists say which digests the tags name, as Google's do.
+    pub lists_digests: bool,
 }
 
 impl Default for RegistryOptions {
     fn default() -> Self {
-        Self { referrers_api: true, auth: Auth::Open, tag_page: 1000 }
+        Self { referrers_api: true, auth: Auth::Open, tag_page: 1000, lists_digests: false }
     }
 }
 
@@ -276,7 +278,19 @@ impl World {
         let last = asked.query("last").unwrap_or_default();
         let mut rest = repository.tags.keys().filter(|tag| last.is_empty() || tag.as_str() > last).peekable();
         let page: Vec<_> = rest.by_ref().take(size).collect();
-        let reply = Reply::json(200, &json!({"name": route.repository, "tags": page}));
+        let mut answer = json!({"name": route.repository, "tags": page});
+        if self.options.lists_digests {
+            let mut described: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for tag in &page {
+                described.entry(&repository.tags[*tag]).or_default().push(tag);
+            }
+            let described: BTreeMap<_, _> = described
+                .into_iter()
+                .map(|(digest, tags)| (digest, json!({"tag": tags, "timeUploadedMs": "1717243200000"})))
+                .collect();
+            answer["manifest"] = json!(described);
+        }
+        let reply = Reply::json(200, &answer);
         match (rest.peek(), page.last()) {
             (Some(_), Some(last)) => reply.with(
                 "link",

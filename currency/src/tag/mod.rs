@@ -28,6 +28,10 @@ pub enum Scheme {
     Commit,
     /// A name that moves from image to image.
     Floating,
+    /// A number, because a rule says so.
+    Numerical,
+    /// Text, because a rule says so.
+    Alphabetical,
 }
 
 impl fmt::Display for Scheme {
@@ -43,6 +47,8 @@ impl fmt::Display for Scheme {
             Self::Counter => out.write_str("counter"),
             Self::Commit => out.write_str("commit hash"),
             Self::Floating => out.write_str("floating tag"),
+            Self::Numerical => out.write_str("numerical"),
+            Self::Alphabetical => out.write_str("alphabetical"),
         }
     }
 }

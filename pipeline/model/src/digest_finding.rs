@@ -1,5 +1,6 @@
 //! What the digest stage finds: what runs, what the tag names today, and whether the two still agree.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,4 +37,6 @@ pub struct DigestFinding {
     pub platforms: Vec<Platform>,
     /// The media type of the manifest or index that the row's digest names, where it was asked for.
     pub media_type: Option<String>,
+    /// When what runs was made, where its manifest or index says so.
+    pub created_at: Option<Timestamp>,
 }

@@ -9,6 +9,7 @@ use crate::evidence::Trail;
 use crate::findings::{ProvenanceFinding, SbomFinding, SignatureFinding};
 use crate::name::{ImageReference, InvalidReference};
 use crate::sighting::{CredentialScope, Running, Sighting};
+use crate::update::{Update, UpdateWishes};
 
 /// What is examined once, however many workloads run it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub struct Subject {
     pub running: Running,
     /// Whose credentials it is asked for with.
     pub scope: CredentialScope,
+    /// What the pods' annotations want of updates.
+    pub wishes: Option<Arc<UpdateWishes>>,
 }
 
 impl Subject {
@@ -28,6 +31,7 @@ impl Subject {
             reference: sighting.image.reference.clone(),
             running: sighting.running.clone(),
             scope: sighting.scope.clone(),
+            wishes: sighting.wishes.clone(),
         }
     }
 }
@@ -45,6 +49,8 @@ pub struct Dossier {
     pub provenance: Outcome<ProvenanceFinding>,
     /// What the SBOM stage has to say.
     pub sbom: Outcome<SbomFinding>,
+    /// What the update stage has to say.
+    pub update: Outcome<Update>,
     /// The places asked so far.
     pub trail: Trail,
 }
@@ -58,6 +64,7 @@ impl Dossier {
             signature: Outcome::NotReached,
             provenance: Outcome::NotReached,
             sbom: Outcome::NotReached,
+            update: Outcome::NotReached,
             trail: Trail::default(),
         }
     }

@@ -13,6 +13,7 @@ pub mod report;
 pub mod rows;
 pub mod sighting;
 pub mod trust;
+pub mod update;
 
 pub use digest_finding::{DigestFinding, DriftState};
 pub use dossier::{Dossier, Subject};
@@ -21,3 +22,4 @@ pub use findings::{PolicyRecord, ProvenanceFinding, SbomFinding, SignatureFindin
 pub use name::{Digest, Image, ImageReference, InvalidReference, Platform, Registry, Repository, Tag};
 pub use rows::RowBook;
 pub use sighting::{ContainerKind, CredentialScope, Running, Sighting, Workload};
+pub use update::{Update, UpdateLevel, UpdateWishes};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Digest, Image};
+use crate::update::UpdateWishes;
 
 /// A workload by kind and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,6 +127,8 @@ pub struct Sighting {
     pub pod: Option<u128>,
     /// Whose credentials the image is pulled with.
     pub scope: CredentialScope,
+    /// What the pod's annotations want of updates.
+    pub wishes: Option<Arc<UpdateWishes>>,
 }
 
 #[cfg(test)]

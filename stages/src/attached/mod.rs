@@ -21,13 +21,15 @@ use bytes::Bytes;
 use moka::future::Cache;
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::trust::{Attached, Form, Place};
-use provenance_model::{Asked, CredentialScope, Digest, Registry, Repository, Trail};
+use provenance_model::{Digest, Trail};
 
 pub use layers::{Kind, Wanted, states};
 pub(crate) use target::asking;
 pub use target::{Target, Targets};
 
 use crate::registry::{Asking, BodyReader, Manifest, Name, RegistryClient};
+use crate::shared::{Kept, Whereabouts};
+use crate::tag_lists::TagLists;
 use layers::{is_relevant, layers};
 use survey::{Listed, Survey};
 
@@ -39,52 +41,6 @@ pub(crate) const ATTESTATION_BYTES: usize = 32 << 20;
 const LOOKED_INTO: usize = 64;
 /// Bytes of blobs kept in memory for other stages.
 const MEMO_BYTES: u64 = 16 << 20;
-/// What evidence is noted under until a stage takes it.
-const NOBODY: &str = "attached";
-
-/// A subject's question: who asks, in which repository, with whose credentials.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Whereabouts {
-    registry: Registry,
-    repository: Repository,
-    scope: CredentialScope,
-}
-
-impl Whereabouts {
-    fn of(asking: &Asking<'_>) -> Self {
-        Self {
-            registry: asking.registry.clone(),
-            repository: asking.repository.clone(),
-            scope: asking.scope.clone(),
-        }
-    }
-
-    fn asking<'a>(&'a self, trail: &'a Trail) -> Asking<'a> {
-        Asking {
-            stage: NOBODY,
-            registry: &self.registry,
-            repository: &self.repository,
-            scope: &self.scope,
-            trail,
-        }
-    }
-}
-
-/// An answer with the evidence of how it was come by, to be noted for everyone who wants it.
-#[derive(Debug, Clone)]
-struct Kept<T> {
-    answer: Result<T, Failure>,
-    asked: Vec<Asked>,
-}
-
-impl<T: Clone> Kept<T> {
-    fn told_to(&self, asking: &Asking<'_>) -> Result<T, Failure> {
-        for Asked { place, answer, .. } in &self.asked {
-            asking.trail.note(asking.stage, place, answer);
-        }
-        self.answer.clone()
-    }
-}
 
 /// One thing that is attached: a layer of a manifest.
 #[derive(Debug, Clone)]
@@ -135,10 +91,10 @@ pub struct Attachments {
 }
 
 impl Attachments {
-    /// A finder that asks through this client.
-    pub fn new(client: Arc<RegistryClient>) -> Self {
+    /// A finder that asks through this client, and these lists whether tags exist.
+    pub fn new(client: Arc<RegistryClient>, lists: Arc<TagLists>) -> Self {
         Self {
-            survey: Survey::new(Arc::clone(&client)),
+            survey: Survey::new(Arc::clone(&client), lists),
             client,
             blobs: Cache::builder()
                 .max_capacity(MEMO_BYTES)
@@ -235,11 +191,11 @@ impl Attachments {
         let fetch = async {
             let trail = Trail::default();
             let answer = self.fetch(&whereabouts.asking(&trail), item, cap).await;
-            Arc::new(Kept { answer, asked: trail.of(NOBODY) })
+            Arc::new(Kept::new(answer, &trail))
         };
         let key = (whereabouts.clone(), item.blob.clone());
         let kept = self.blobs.get_with(key, fetch).await;
-        kept.told_to(asking)
+        kept.tell(asking).cloned()
     }
 
     /// Reads something attached as it comes, at most `cap` bytes. It is not kept.

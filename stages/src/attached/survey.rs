@@ -1,16 +1,17 @@
 //! Asks each place once, and keeps what it said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moka::future::Cache;
 use oci_spec::image::Descriptor;
 use provenance_engine::Failure;
 use provenance_model::trust::Place;
-use provenance_model::{Asked, Digest, Tag, Trail};
+use provenance_model::{Digest, Tag, Trail};
 
-use super::{Kept, NOBODY, Whereabouts};
 use crate::registry::{Asking, Content, Manifest, Name, Referrers, RegistryClient};
+use crate::shared::{Kept, Whereabouts};
+use crate::tag_lists::TagLists;
 
 /// The annotation that says of what an attestation manifest in an index is
 /// ([BuildKit](https://docs.docker.com/build/metadata/attestations/attestation-storage/)).
@@ -39,20 +40,17 @@ struct PlaceKey {
     place: Place,
 }
 
-/// cosign's tags and the referrers tags of a repository, where its list is complete, and how that is known.
-type KnownTags = Arc<(Option<BTreeSet<String>>, Vec<Asked>)>;
-
 /// Asks places.
 #[derive(Debug)]
 pub(super) struct Survey {
     client: Arc<RegistryClient>,
     places: Cache<PlaceKey, Arc<Kept<Vec<Listed>>>>,
-    lists: Cache<Whereabouts, KnownTags>,
+    lists: Arc<TagLists>,
 }
 
 impl Survey {
-    pub(super) fn new(client: Arc<RegistryClient>) -> Self {
-        Self { client, places: Cache::new(100_000), lists: Cache::new(100_000) }
+    pub(super) fn new(client: Arc<RegistryClient>, lists: Arc<TagLists>) -> Self {
+        Self { client, places: Cache::new(100_000), lists }
     }
 
     /// What one place lists for a digest.
@@ -68,39 +66,32 @@ impl Survey {
             let trail = Trail::default();
             let asking = whereabouts.asking(&trail);
             let answer = match place {
-                Place::Referrers => Box::pin(self.referrers(&asking, &whereabouts, digest)).await,
-                _ => Box::pin(self.tagged(&asking, &whereabouts, digest, place)).await,
+                Place::Referrers => Box::pin(self.referrers(&asking, digest)).await,
+                _ => Box::pin(self.tagged(&asking, digest, place)).await,
             };
-            Arc::new(Kept { answer, asked: trail.of(NOBODY) })
+            Arc::new(Kept::new(answer, &trail))
         };
-        self.places.get_with(key, ask).await.told_to(asking)
+        self.places.get_with(key, ask).await.tell(asking).cloned()
     }
 
-    async fn referrers(
-        &self,
-        asking: &Asking<'_>,
-        whereabouts: &Whereabouts,
-        digest: &Digest,
-    ) -> Result<Vec<Listed>, Failure> {
+    async fn referrers(&self, asking: &Asking<'_>, digest: &Digest) -> Result<Vec<Listed>, Failure> {
         match self.client.referrers(asking, digest).await? {
             Referrers::Listed(descriptors) => {
                 let listed = descriptors.iter().filter_map(|one| listed(Place::Referrers, one));
                 Ok(listed.collect())
             }
-            Referrers::NoApi => self.tagged(asking, whereabouts, digest, Place::ReferrersTag).await,
+            Referrers::NoApi => self.tagged(asking, digest, Place::ReferrersTag).await,
         }
     }
 
     async fn tagged(
         &self,
         asking: &Asking<'_>,
-        whereabouts: &Whereabouts,
         digest: &Digest,
         place: Place,
     ) -> Result<Vec<Listed>, Failure> {
         let name = format!("{}-{}{}", digest.algorithm(), digest.hex(), suffix(place));
-        let known = self.known_tags(asking, whereabouts).await;
-        if known.is_some_and(|known| known.0.as_ref().is_some_and(|known| !known.contains(&name))) {
+        if self.lists.lacks(asking, &name).await {
             let told = format!("{}/{}: tag {name}", asking.registry, asking.repository);
             asking.trail.note(asking.stage, told, "not in the repository's list of tags, which is complete");
             return Ok(Vec::new());
@@ -120,28 +111,6 @@ impl Survey {
                 manifest: Some(manifest),
             }],
         })
-    }
-
-    /// The repository's own list of tags, where it fits one page and can be relied on to be whole.
-    async fn known_tags(&self, asking: &Asking<'_>, whereabouts: &Whereabouts) -> Option<KnownTags> {
-        if !self.client.lists_its_own_tags(asking) {
-            return None;
-        }
-        let ask = async {
-            let trail = Trail::default();
-            let listed = self.client.tags_in_one_page(&whereabouts.asking(&trail)).await;
-            let of_a_digest = |tag: &String| tag.starts_with("sha256-") || tag.starts_with("sha512-");
-            // A list that is not to be had, or that lacks even the image's own tag, answers nothing; the tags are then
-            // asked for one by one.
-            let known = listed.ok().flatten().filter(|tags| !tags.is_empty());
-            let known = known.map(|tags| tags.into_iter().filter(of_a_digest).collect());
-            Arc::new((known, trail.of(NOBODY)))
-        };
-        let kept = self.lists.get_with(whereabouts.clone(), ask).await;
-        for Asked { place, answer, .. } in &kept.1 {
-            asking.trail.note(asking.stage, place, answer);
-        }
-        Some(kept)
     }
 }
 

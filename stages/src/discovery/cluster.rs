@@ -368,6 +368,7 @@ impl Scan {
                 running: seen.running,
                 pod: Some(identity(&pod.metadata)),
                 scope,
+                wishes: pod.wishes(seen.name),
             };
             if self.out.send(sighting).await.is_err() {
                 return Err(ReadError::Failed("nobody takes the sightings any more".into()));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use provenance_model::{ContainerKind, CredentialScope, Image, Running, Sighting, Workload};
+use provenance_model::{ContainerKind, CredentialScope, Image, Running, Sighting, UpdateWishes, Workload};
 use serde_json::Value;
 
 use super::pods::Pod;
@@ -106,7 +106,7 @@ fn object(document: Value, sightings: &mut Vec<Sighting>) {
         workload: Workload::new(&kind, name),
         must_name_an_image: CORE_KINDS.contains(&kind.as_str()),
     };
-    found.pod_specs(&document, 0, sightings);
+    found.pod_specs(&document, None, 0, sightings);
 }
 
 fn with_kind(item: Value, kind: &str) -> Value {
@@ -137,6 +137,7 @@ fn seen_pod(pod: &Pod, sightings: &mut Vec<Sighting>) {
         running: seen.running,
         pod: number,
         scope: CredentialScope::default(),
+        wishes: pod.wishes(seen.name),
     }));
 }
 
@@ -147,37 +148,62 @@ struct Found {
     must_name_an_image: bool,
 }
 
+fn wishes(annotations: Option<&Value>, container: &str) -> Option<Arc<UpdateWishes>> {
+    let annotations = annotations?.as_object()?.iter();
+    let texts = annotations.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+    UpdateWishes::of(texts, container).map(Arc::new)
+}
+
 /// Levels of an object that are searched.
 const DEPTH: usize = 40;
 
 impl Found {
-    fn pod_specs(&self, value: &Value, depth: usize, sightings: &mut Vec<Sighting>) {
+    /// The pod templates in a value. The nearest metadata above containers are theirs.
+    fn pod_specs(
+        &self,
+        value: &Value,
+        annotations: Option<&Value>,
+        depth: usize,
+        sightings: &mut Vec<Sighting>,
+    ) {
         if depth > DEPTH {
             return;
         }
         match value {
             Value::Object(map) => {
+                let own = map.get("metadata").and_then(|metadata| metadata.get("annotations"));
+                let annotations = own.or(annotations);
                 for (key, kind) in [
                     ("initContainers", ContainerKind::Init),
                     ("containers", ContainerKind::Container),
                     ("ephemeralContainers", ContainerKind::Ephemeral),
                 ] {
                     for container in map.get(key).and_then(Value::as_array).into_iter().flatten() {
-                        self.container(container, kind, sightings);
+                        self.container(container, kind, annotations, sightings);
                     }
                 }
                 for (key, inner) in map {
                     if !matches!(key.as_str(), "initContainers" | "containers" | "ephemeralContainers") {
-                        self.pod_specs(inner, depth + 1, sightings);
+                        self.pod_specs(inner, annotations, depth + 1, sightings);
                     }
                 }
             }
-            Value::Array(items) => items.iter().for_each(|item| self.pod_specs(item, depth + 1, sightings)),
+            Value::Array(items) => {
+                for item in items {
+                    self.pod_specs(item, annotations, depth + 1, sightings);
+                }
+            }
             _ => {}
         }
     }
 
-    fn container(&self, container: &Value, kind: ContainerKind, sightings: &mut Vec<Sighting>) {
+    fn container(
+        &self,
+        container: &Value,
+        kind: ContainerKind,
+        annotations: Option<&Value>,
+        sightings: &mut Vec<Sighting>,
+    ) {
         let Value::Object(fields) = container else { return };
         let image = match fields.get("image") {
             Some(Value::String(image)) => image.clone(),
@@ -185,16 +211,18 @@ impl Found {
             None | Some(Value::Null) => String::new(),
             Some(other) => other.to_string(),
         };
+        let name = fields.get("name").and_then(Value::as_str).unwrap_or_default();
         sightings.push(Sighting {
             namespace: Arc::clone(&self.namespace),
             workload: self.workload.clone(),
             owners: Arc::new([]),
-            container: fields.get("name").and_then(Value::as_str).unwrap_or_default().into(),
+            container: name.into(),
             container_kind: kind,
             image: Arc::new(Image::parse(&image)),
             running: Running::Unknown,
             pod: None,
             scope: CredentialScope::default(),
+            wishes: wishes(annotations, name),
         });
     }
 }

@@ -40,5 +40,6 @@ pub fn named_image(written: &str) -> Sighting {
         running: Running::Unknown,
         pod: None,
         scope: CredentialScope::default(),
+        wishes: None,
     }
 }

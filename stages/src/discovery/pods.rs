@@ -1,7 +1,11 @@
 //! The few fields of a pod that are read. Parsing whole typed pods takes twelve times as long.
 
-use provenance_model::{ContainerKind, Running};
-use serde::Deserialize;
+use std::fmt;
+use std::sync::Arc;
+
+use provenance_model::{ContainerKind, Running, UpdateWishes};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// A pod, as far as it is read.
 #[derive(Debug, Deserialize)]
@@ -23,6 +27,42 @@ pub(super) struct ObjectMeta {
     #[serde(default)]
     pub(super) uid: String,
     pub(super) owner_references: Option<Vec<OwnerReference>>,
+    #[serde(default)]
+    annotations: Notes,
+}
+
+/// The annotations that are read; most objects have none of them, and some of the others are large.
+#[derive(Debug, Default)]
+struct Notes(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Notes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keep;
+        impl<'de> Visitor<'de> for Keep {
+            type Value = Notes;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("annotations")
+            }
+
+            fn visit_unit<E>(self) -> Result<Notes, E> {
+                Ok(Notes::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Notes, A::Error> {
+                let mut kept = Vec::new();
+                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    if key.contains(UpdateWishes::DOMAIN) {
+                        kept.push((key.into_owned(), map.next_value()?));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Notes(kept))
+            }
+        }
+        deserializer.deserialize_any(Keep)
+    }
 }
 
 impl ObjectMeta {
@@ -100,6 +140,16 @@ impl Pod {
     pub(super) fn pull_secrets(&self) -> Vec<String> {
         let named = self.spec.image_pull_secrets.iter().flatten();
         named.map(|secret| secret.name.clone()).filter(|name| !name.is_empty()).collect()
+    }
+
+    /// What its annotations want of updates for one container.
+    pub(super) fn wishes(&self, container: &str) -> Option<Arc<UpdateWishes>> {
+        let Notes(annotations) = &self.metadata.annotations;
+        if annotations.is_empty() {
+            return None;
+        }
+        let annotations = annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        UpdateWishes::of(annotations, container).map(Arc::new)
     }
 
     /// Its service account.

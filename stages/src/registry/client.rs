@@ -24,6 +24,7 @@ use super::gate::{GateLimits, GateView, Gates};
 use super::mirror::{Mirrors, Place};
 use super::paging::next_page;
 use super::session::Session;
+use super::tags::TagList;
 use super::tls::Tls;
 use super::transport::{Answer, Question, Transport};
 use crate::credentials::CredentialBook;
@@ -40,6 +41,8 @@ pub struct Caps {
     pub page_bytes: usize,
     /// Pages of one list.
     pub pages: usize,
+    /// Bytes of one list of tags, over all its pages.
+    pub list_bytes: usize,
     /// Tags asked for in one page.
     pub page_tags: usize,
     /// Bytes of manifests kept in memory.
@@ -51,8 +54,9 @@ impl Default for Caps {
     fn default() -> Self {
         Self {
             manifest_bytes: 4 << 20,
-            page_bytes: 4 << 20,
+            page_bytes: 16 << 20,
             pages: 200,
+            list_bytes: 16 << 20,
             page_tags: 1000,
             memo_bytes: 16 << 20,
         }
@@ -188,16 +192,14 @@ impl RegistryClient {
 
     /// Every tag of a repository, all pages, in the registry's order; none where it knows no such repository. A
     /// mirror lists only what it has copied, so it is asked only where the registry itself does not answer.
-    pub async fn tags(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
+    pub async fn tags(&self, asking: &Asking<'_>) -> Result<Option<TagList>, Failure> {
         let places: Vec<_> = self.places(asking).into_iter().rev().collect();
-        let answered = in_turn!(places, asking, |place| self.tags_at(&place, self.caps.pages).await, Some(_));
-        Ok(answered?.map(|list| list.tags))
+        in_turn!(places, asking, |place| self.tags_at(&place, self.caps.pages).await, Some(_))
     }
 
-    /// Every tag of a repository, where one page holds them all; none where there are more, or no such repository.
-    pub async fn tags_in_one_page(&self, asking: &Asking<'_>) -> Result<Option<Vec<String>>, Failure> {
-        let list = self.tags_at(asking, 1).await?;
-        Ok(list.filter(|list| list.is_all).map(|list| list.tags))
+    /// The first page of a repository's tags, which may be all of them; none where it knows no such repository.
+    pub async fn first_page_of_tags(&self, asking: &Asking<'_>) -> Result<Option<TagList>, Failure> {
+        self.tags_at(asking, 1).await
     }
 
     /// Whether this repository's list of tags is its own: a mirror, or a cache that pulls through, lists only what it

@@ -1,6 +1,7 @@
 //! Manifests and indexes: parsed, and checked against the digest they were asked by.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use oci_spec::image::{ImageIndex, ImageManifest};
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{Digest, Platform};
@@ -110,6 +111,16 @@ impl Manifest {
             .collect()
     }
 
+    /// When it was made, where its annotations say so
+    /// ([OCI](https://github.com/opencontainers/image-spec/blob/main/annotations.md)).
+    pub fn created_at(&self) -> Option<Timestamp> {
+        let annotations = match &self.content {
+            Content::Index(index) => index.annotations().as_ref(),
+            Content::Image(image) => image.annotations().as_ref(),
+        };
+        meant_time(annotations?.get("org.opencontainers.image.created")?)
+    }
+
     /// The digest of an image manifest's configuration, which runtimes call the image id.
     pub fn config_digest(&self) -> Option<Digest> {
         match &self.content {
@@ -117,6 +128,12 @@ impl Manifest {
             Content::Image(image) => image.config().digest().to_string().parse().ok(),
         }
     }
+}
+
+/// The time that a text tells. Reproducible builds write the year 0, 1970 or 1980 where they mean no time at all.
+pub(crate) fn meant_time(text: &str) -> Option<Timestamp> {
+    const YEAR_1981: i64 = 347_155_200;
+    text.parse().ok().filter(|time: &Timestamp| time.as_second() >= YEAR_1981)
 }
 
 /// The platforms most clusters run come first.

@@ -39,4 +39,5 @@ pub use endpoint::Endpoints;
 pub use gate::{GateLimits, GateView};
 pub use mirror::Mirrors;
 pub use stream::BodyReader;
+pub use tags::{Named, TagList};
 pub use tls::Tls;

@@ -1,8 +1,12 @@
 //! Lists of tags, page by page
 //! ([listing tags](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags)).
 
+use std::collections::BTreeMap;
+
 use http::Method;
+use jiff::Timestamp;
 use provenance_engine::{Failure, FailureKind};
+use provenance_model::Digest;
 use serde::Deserialize;
 use url::Url;
 
@@ -10,32 +14,113 @@ use super::asking::Asking;
 use super::client::{RegistryClient, get, note, present};
 use super::paging::next_page;
 
-/// The tags of a repository.
-#[derive(Debug)]
-pub(super) struct TagList {
-    pub(super) tags: Vec<String>,
-    pub(super) is_all: bool,
+/// The tags of a repository, in the registry's order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TagList {
+    /// One tag a line: no tag holds a line break, and a list can be long.
+    lines: String,
+    length: usize,
+    is_all: bool,
+    named: BTreeMap<Digest, Named>,
+}
+
+/// What the list says of a digest that tags name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The tags.
+    pub tags: Vec<String>,
+    /// When it was pushed.
+    pub pushed_at: Option<Timestamp>,
+}
+
+impl TagList {
+    /// Every tag.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.lines.lines()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether the registry has no others.
+    pub fn is_all(&self) -> bool {
+        self.is_all
+    }
+
+    /// Whether this tag is among them.
+    pub fn contains(&self, tag: &str) -> bool {
+        self.iter().any(|known| known == tag)
+    }
+
+    /// What the list says of a digest; most registries' lists say nothing of digests.
+    pub fn named(&self, digest: &Digest) -> Option<&Named> {
+        self.named.get(digest)
+    }
+
+    /// Bytes in memory, roughly.
+    pub fn bytes(&self) -> usize {
+        let named: usize = self.named.values().map(|named| 200 + 40 * named.tags.len()).sum();
+        self.lines.len() + named
+    }
+
+    fn push(&mut self, tag: &str) {
+        self.lines.push_str(tag);
+        self.lines.push('\n');
+        self.length += 1;
+    }
+
+    fn last(&self) -> Option<&str> {
+        self.lines.lines().next_back()
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    /// Null for a repository without tags; without this field it is no list.
+    #[serde(deserialize_with = "Option::deserialize")]
+    tags: Option<Vec<String>>,
+    /// Google's registries say which digests the tags name
+    /// ([Container Registry](https://cloud.google.com/container-registry/docs/reference)).
+    #[serde(default)]
+    manifest: BTreeMap<String, Described>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    #[serde(default)]
+    tag: Vec<String>,
+    /// Milliseconds since 1970, as text.
+    time_uploaded_ms: Option<String>,
+}
+
+impl Described {
+    fn pushed_at(&self) -> Option<Timestamp> {
+        Timestamp::from_millisecond(self.time_uploaded_ms.as_ref()?.parse().ok()?).ok()
+    }
 }
 
 impl RegistryClient {
     /// The tags of at most so many pages. More pages than the cap are a failure where all were wanted.
     pub(super) async fn tags_at(&self, asking: &Asking<'_>, most: usize) -> Result<Option<TagList>, Failure> {
-        #[derive(Deserialize)]
-        struct Page {
-            /// Null for a repository without tags; without this field it is no list.
-            #[serde(deserialize_with = "Option::deserialize")]
-            tags: Option<Vec<String>>,
-        }
         let mut url = self.url(asking, "tags/list")?;
         url.set_query(Some(&format!("n={}", self.caps.page_tags)));
         let place = self.session.transport.place(&Method::GET, &url);
         let answered = async {
-            let mut tags: Vec<String> = Vec::new();
+            let mut list = TagList::default();
             let mut next = Some(url);
             let mut pages = 0;
+            let mut has_links = false;
             while let Some(url) = next {
                 if pages == most && most < self.caps.pages {
-                    return Ok(Some(TagList { tags, is_all: false }));
+                    return Ok(Some(list));
                 }
                 self.count_page(&mut pages, &place)?;
                 let answer = self
@@ -48,26 +133,47 @@ impl RegistryClient {
                 let page: Page = serde_json::from_slice(&answer.body).map_err(|error| {
                     Failure::new(FailureKind::Malformed, format!("{place}: no tag list: {error}"))
                 })?;
-                let page = page.tags.unwrap_or_default();
-                // Some registries cut a page off without a link to the next. One that does not know `last`
-                // answers the same page again.
-                let is_full = page.len() >= self.caps.page_tags;
-                let is_new = page.last() != tags.last();
-                next = match (next_page(&answer.headers, &url)?, page.last()) {
-                    (Some(next), _) => Some(next),
-                    (None, Some(last)) if is_full && is_new => Some(after(&url, self.caps.page_tags, last)),
+                let tags = page.tags.unwrap_or_default();
+                // Some registries cut a page off without a link to the next, and then without any. One that does not know
+                // `last` answers the same page again.
+                let is_full = tags.len() >= self.caps.page_tags;
+                let is_new = tags.last().map(String::as_str) != list.last();
+                next = match (next_page(&answer.headers, &url)?, tags.last()) {
+                    (Some(next), _) => {
+                        has_links = true;
+                        Some(next)
+                    }
+                    (None, Some(final_tag)) if is_full && is_new && !has_links => {
+                        Some(after(&url, self.caps.page_tags, final_tag))
+                    }
                     (None, _) => None,
                 };
                 if is_new {
-                    tags.extend(page);
+                    // A tag with a line break is none, and would pass for two.
+                    tags.iter().filter(|tag| !tag.contains(['\n', '\r'])).for_each(|tag| list.push(tag));
+                    for (digest, described) in page.manifest {
+                        if let Ok(digest) = digest.parse()
+                            && !described.tag.is_empty()
+                        {
+                            let pushed_at = described.pushed_at();
+                            list.named.insert(digest, Named { tags: described.tag, pushed_at });
+                        }
+                    }
+                }
+                if list.bytes() > self.caps.list_bytes {
+                    let why = format!(
+                        "{place}: the list has more than {} bytes after {} tags",
+                        self.caps.list_bytes, list.length
+                    );
+                    return Err(Failure::new(FailureKind::TooLarge, why));
                 }
             }
-            Ok(Some(TagList { tags, is_all: true }))
+            Ok(Some(TagList { is_all: true, ..list }))
         }
         .await;
         note(asking, &place, &answered, |list| match list {
-            Some(list) if list.is_all => format!("200 {} tags", list.tags.len()),
-            Some(list) => format!("200 {} tags, and there are more", list.tags.len()),
+            Some(list) if list.is_all => format!("200 {} tags", list.length),
+            Some(list) => format!("200 {} tags, and there are more", list.length),
             None => "404, the registry has none".into(),
         });
         answered

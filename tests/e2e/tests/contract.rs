@@ -8,7 +8,9 @@ use provenance_e2e::{Kind, RealRegistry};
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Digest, ImageReference, Trail};
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
-use provenance_stages::registry::{Asking, Caps, ClientSettings, Content, Name, Referrers, RegistryClient};
+use provenance_stages::registry::{
+    Asking, Caps, ClientSettings, Content, Name, Referrers, RegistryClient, TagList,
+};
 use provenance_testbed::{Auth, Registry, RegistryOptions};
 
 /// Asks every question of the client; answers what came back, without what differs by address.
@@ -80,8 +82,9 @@ async fn multi_digests(client: &RegistryClient, asking: &Asking<'_>, index: &str
     index.children().into_iter().map(|child| child.digest.to_string()).collect()
 }
 
-fn sorted(tags: Option<Vec<String>>) -> Option<Vec<String>> {
-    tags.map(|mut tags| {
+fn sorted(list: Option<TagList>) -> Option<Vec<String>> {
+    list.map(|list| {
+        let mut tags: Vec<_> = list.iter().map(str::to_owned).collect();
         tags.sort();
         tags
     })

@@ -42,8 +42,13 @@ impl Glob {
         Self::parse("**").expect("** is a glob")
     }
 
-    pub(super) fn matches(&self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         self.regex.is_match(name)
+    }
+
+    /// Whether it matches an image, under any of the names the image has.
+    pub fn is_for(&self, image: &ImageReference) -> bool {
+        names(image).iter().any(|name| self.matches(name))
     }
 }
 
@@ -54,7 +59,7 @@ impl fmt::Display for Glob {
 }
 
 /// The names under which a glob can know an image: by tag and by digest, Docker Hub under each of its names.
-pub(super) fn names(image: &ImageReference) -> Vec<String> {
+fn names(image: &ImageReference) -> Vec<String> {
     let mut repositories = Vec::new();
     if image.registry.is_docker_hub() {
         for host in ["index.docker.io", "docker.io"] {

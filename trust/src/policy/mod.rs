@@ -50,8 +50,7 @@ impl Policy {
 
     /// Whether the policy is for this image.
     pub fn matches(&self, image: &ImageReference) -> bool {
-        let names = glob::names(image);
-        self.images.iter().any(|glob| names.iter().any(|name| glob.matches(name)))
+        self.images.iter().any(|glob| glob.is_for(image))
     }
 }
 

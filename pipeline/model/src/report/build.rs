@@ -110,7 +110,7 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
         sbom: attached::sbom(&dossier.sbom),
         provenance: attached::provenance(&dossier.provenance),
         attestations: attached::attestations(&dossier.provenance),
-        update: None,
+        update: dossier.update.found().cloned(),
         reference: row.image.reference.as_ref().ok().map(|reference| ReferenceRecord {
             registry: reference.registry.to_string(),
             repository: reference.repository.to_string(),
@@ -149,6 +149,7 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
                 dossier.sbom.found().and_then(|found| found.unanswered.as_ref()),
                 dossier,
             )),
+            update: Some(stage_record("update", &dossier.update, None, dossier)),
         }),
     }
 }
@@ -248,6 +249,7 @@ pub fn stages(row: &ImageRecord) -> impl Iterator<Item = (&'static str, &StageRe
             ("signature", &stages.signature),
             ("provenance", &stages.provenance),
             ("sbom", &stages.sbom),
+            ("update", &stages.update),
         ];
         all.into_iter().filter_map(|(name, stage)| Some((name, stage.as_ref()?)))
     })

@@ -11,6 +11,7 @@ use crate::evidence::Asked;
 use crate::findings::PolicyRecord;
 use crate::sighting::ContainerKind;
 use crate::trust::{AttestationRecord, Build, Checked, Refusal, SbomRecord, SignatureRecord};
+pub use crate::update::Update;
 
 /// A provenance report: what runs on a cluster, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -202,22 +203,6 @@ pub struct Provenance {
     pub build: Option<Build>,
 }
 
-/// Update facts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Update {
-    /// The running tag.
-    pub current_tag: String,
-    /// The newest tag of the running major, when newer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latest_in_major: Option<String>,
-    /// The newest tag of all, when newer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub newest_available: Option<String>,
-    /// Whether there is an update at the level asked for.
-    pub update_available: bool,
-}
-
 /// An image name, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -277,6 +262,9 @@ pub struct Stages {
     /// The SBOM stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbom: Option<StageRecord>,
+    /// The update stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<StageRecord>,
 }
 
 /// How one stage fared on a row.

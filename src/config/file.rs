@@ -1,0 +1,142 @@
+//! The configuration file: what has more shape than an option can hold.
+
+use provenance_currency::{Pattern, TagOrder};
+use provenance_model::UpdateLevel;
+use provenance_stages::update::ImageRule;
+use provenance_trust::policy::Glob;
+use serde::Deserialize;
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    /// The rules of updates, in order.
+    pub(super) rules: Vec<ImageRule>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    updates: Updates,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Updates {
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Rule {
+    images: Vec<String>,
+    #[serde(default = "yes")]
+    check: bool,
+    level: Option<String>,
+    pre_releases: Option<bool>,
+    allow: Option<String>,
+    ignore: Option<String>,
+    scheme: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl File {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let written: Written = serde_saphyr::from_str(text).map_err(|error| {
+            let told = error.to_string();
+            told.lines().next().unwrap_or_default().to_owned()
+        })?;
+        let rules = written.updates.rules.into_iter().enumerate();
+        let rules = rules.map(|(at, rule)| rule.read().map_err(|why| format!("updates.rules[{at}]: {why}")));
+        Ok(Self { rules: rules.collect::<Result<_, _>>()? })
+    }
+}
+
+impl Rule {
+    fn read(self) -> Result<ImageRule, String> {
+        if self.images.is_empty() {
+            return Err("images is empty; name some by globs, as in docker.io/library/*".into());
+        }
+        let pattern = |field: &str, text: Option<String>| {
+            text.map(|text| Pattern::new(&text).map_err(|why| format!("{field}: {why}"))).transpose()
+        };
+        let level = |word: String| {
+            UpdateLevel::of_word(&word)
+                .ok_or_else(|| format!("level: {word:?} is none of: patch, minor, major"))
+        };
+        let scheme = |word: String| {
+            let found = TagOrder::WORDS.iter().find(|(known, _)| *known == word).map(|(_, order)| *order);
+            found.ok_or_else(|| {
+                let words: Vec<_> = TagOrder::WORDS.iter().map(|(word, _)| *word).collect();
+                format!("scheme: {word:?} is none of: {}", words.join(", "))
+            })
+        };
+        Ok(ImageRule {
+            images: self.images.iter().map(|glob| Glob::parse(glob)).collect::<Result<_, _>>()?,
+            check: self.check,
+            level: self.level.map(level).transpose()?,
+            pre_releases: self.pre_releases,
+            allow: pattern("allow", self.allow)?,
+            ignore: pattern("ignore", self.ignore)?,
+            order: self.scheme.map(scheme).transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_read_with_every_field() {
+        let file = File::parse(
+            r"
+updates:
+  rules:
+    - images: [docker.io/library/*, ghcr.io/acme/**]
+      level: minor
+      preReleases: true
+      allow: '^(?P<version>\d+)-main$'
+      ignore: rc
+      scheme: numerical
+    - images: ['**']
+      check: false
+",
+        );
+        let rules = file.unwrap().rules;
+        assert_eq!(rules.len(), 2);
+        assert_eq!((rules[0].level, rules[0].order), (Some(UpdateLevel::Minor), Some(TagOrder::Numerical)));
+        assert!(rules[0].check && !rules[1].check);
+        assert!(File::parse("").unwrap().rules.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_rule_is_told_with_its_place() {
+        for (text, why) in [
+            ("updates: {rules: [{images: []}]}", "updates.rules[0]: images is empty"),
+            (
+                "updates: {rules: [{images: [a], level: tiny}]}",
+                r#"level: "tiny" is none of: patch, minor, major"#,
+            ),
+            ("updates: {rules: [{images: [a], allow: '('}]}", r#"allow: "(" is no regular expression"#),
+            ("updates: {rules: [{images: ['a b']}]}", "is no glob"),
+            (
+                "updates: {rules: [{images: [a], scheme: latest}]}",
+                "none of: semver, numerical, alphabetical, floating",
+            ),
+            ("updates: {rules: [{image: a}]}", "image"),
+            ("update: {}", "update"),
+            ("[", ""),
+        ] {
+            let error = File::parse(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}
