@@ -89,7 +89,14 @@ pub fn compare<'a>(running: &str, tags: impl IntoIterator<Item = &'a str>, rule:
 fn compare_inferred(running: &Tag, tags: &[Tag], rule: &Rule) -> Comparison {
     let is_commit = is_commit_among(running, tags);
     let names_line = tags.iter().any(|tag| running.is_line_of(tag));
-    let lengths = if names_line { vec![running.numbers().len()] } else { lengths(running, tags) };
+    let own = running.numbers().len();
+    // The candidate of a line is followed by the line's releases; the line's own name moves.
+    let is_candidate_of_line = !names_line && tags.iter().any(|tag| running.begins(tag));
+    let lengths = match (names_line, is_candidate_of_line) {
+        (true, _) => vec![own],
+        (false, true) => vec![own, own + 1],
+        (false, false) => lengths(running, tags),
+    };
     let mut comparison = Comparison {
         prefix: running.prefix().to_owned(),
         variant: running.variant().to_owned(),
@@ -99,7 +106,11 @@ fn compare_inferred(running: &Tag, tags: &[Tag], rule: &Rule) -> Comparison {
     if is_commit {
         return comparison;
     }
-    let is_like = |tag: &&Tag| lengths.contains(&tag.numbers().len()) && running.is_family_of(tag);
+    let names_a_line =
+        |tag: &Tag| is_candidate_of_line && !tag.is_pre_release() && tag.numbers().len() == own;
+    let is_like = |tag: &&Tag| {
+        lengths.contains(&tag.numbers().len()) && running.is_family_of(tag) && !names_a_line(tag)
+    };
     let mut alike: Vec<&Tag> = tags.iter().filter(is_like).collect();
     comparison.compared = alike.len();
     alike.retain(|tag| !rule.skip_pre_releases || may_follow(running, tag));

@@ -7,6 +7,8 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 struct Repository {
     image: String,
+    /// How the repository writes its tags.
+    convention: String,
     tags: String,
     cases: Vec<Case>,
 }
@@ -27,6 +29,8 @@ struct Case {
     /// Pre-releases are asked for.
     #[serde(default)]
     pre: bool,
+    /// Why a person would answer so, where the convention does not say.
+    why: Option<String>,
 }
 
 #[test]
@@ -60,11 +64,14 @@ fn every_tag_is_told_the_update_that_a_person_would_choose() {
                 || differs(&case.variant, told.variant.clone())
             {
                 wrong.push(format!(
-                    "{}:{}\n  wanted {wanted:?}\n  found  {found:?} ({told})",
-                    repository.image, case.running
+                    "{}:{}\n  wanted {wanted:?}\n  found  {found:?} ({told})\n  because {}",
+                    repository.image,
+                    case.running,
+                    case.why.as_ref().unwrap_or(&repository.convention)
                 ));
             }
         }
     }
+    assert!(count >= 150, "{count} cases");
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -58,7 +58,8 @@ fn piece<'a>(rest: &'a str, run: &'a str, follows_host: bool, is_first: bool) ->
     if run.starts_with(|first: char| first.is_ascii_digit()) {
         return numbers(rest, run);
     }
-    let word = &run[..run.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(run.len())];
+    let letters = &run[..run.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(run.len())];
+    let word = words::numbered_name(run).unwrap_or(letters);
     if word.eq_ignore_ascii_case("v") && word.len() < run.len() {
         return (word.len(), Kind::Word);
     }

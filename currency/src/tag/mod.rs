@@ -210,9 +210,13 @@ impl Tag {
 
     /// Whether `longer` is a version of the line that this tag names: `1.27.3-alpine` of `1.27-alpine`.
     pub(crate) fn is_line_of(&self, longer: &Self) -> bool {
+        self.pre_release.is_none() && self.begins(longer)
+    }
+
+    /// Whether `longer` is a version of the line that this tag's version names, pre-releases aside: `1.27.0` of `1.27rc1`.
+    pub(crate) fn begins(&self, longer: &Self) -> bool {
         let (ours, theirs) = (self.numbers(), longer.numbers());
         !ours.is_empty()
-            && self.pre_release.is_none()
             && ours.len() < theirs.len()
             && theirs.starts_with(ours)
             && self.before == longer.before

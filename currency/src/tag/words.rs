@@ -104,6 +104,9 @@ const NAMES: &[&str] = &[
     "mips64le", "ppc64le", "riscv64", "s390x", "win64", "x64", "x86",
 ];
 
+/// Names that end in a letter, and are followed by a number of their own.
+const NUMBERED: &[&str] = &["k0s", "k3s", "rke2r"];
+
 /// Systems whose number must be that of the host.
 const HOST_BOUND: &[&str] = &["nanoserver", "servercore", "windows", "windowsservercore"];
 
@@ -159,6 +162,11 @@ pub(super) fn is_name(run: &str) -> bool {
     let run = run.to_ascii_lowercase();
     let ltsc = run.strip_prefix("ltsc").is_some_and(|year| year.bytes().all(|byte| byte.is_ascii_digit()));
     ltsc || NAMES.contains(&run.as_str())
+}
+
+/// The name with digits at the start of `k3s2`.
+pub(super) fn numbered_name(run: &str) -> Option<&str> {
+    NUMBERED.iter().find(|name| run.starts_with(**name)).map(|name| &run[..name.len()])
 }
 
 pub(super) fn is_host_bound(word: &str) -> bool {
