@@ -20,7 +20,7 @@ use crate::refused::ConfigErrors;
 use crate::run::{About, Order, run};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};
-use crate::topology::{self, Means, Sink, Source};
+use crate::topology::{self, Helm, Means, Sink, Source};
 use crate::trust::{Assembled, TrustError};
 use crate::{VERSION, demo, explain, given, telemetry};
 
@@ -214,6 +214,12 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let client = connect(&config.kubeconfig).await?;
     sink.check().map_err(anyhow::Error::from)?;
     let Assembled { trust, problems } = std::mem::take(&mut config.trust).assemble(Some(&client)).await?;
+    let helm = config.helm.take().map(|settings| Helm {
+        client: client.clone(),
+        namespaces: config.namespaces.clone(),
+        page_size: config.page_size,
+        settings,
+    });
     let mut source = ClusterSource::new(client, config.namespaces.clone()).page_size(config.page_size);
     if config.pull_secrets {
         source = source.pull_secrets(Arc::clone(&config.registries.credentials));
@@ -221,7 +227,7 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let about = About { cluster_name: config.cluster_name.clone(), problems };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    let report = examine(Source::Cluster(source), &config, trust, about, &order).await?;
+    let report = examine(Source::Cluster(source, helm), &config, trust, about, &order).await?;
     let report = write(sink, report, std::io::stderr().is_terminal()).await?;
     let format = matches.get_one::<String>("format").map(String::as_str);
     if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
@@ -258,14 +264,14 @@ async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<Report,
 async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
     let mut config = Config::read(On::Demo, matches)?;
     telemetry::start(&config.logs);
-    let (fleet, source) = demo::start(&mut config).await?;
+    let (fleet, source, helm) = demo::start(&mut config).await?;
     let folder = matches.get_one::<PathBuf>("folder").cloned().unwrap_or_else(demo::folder);
     let sink = Sink::File(FileSink::new(folder, None));
     sink.check().map_err(anyhow::Error::from)?;
     let about = About { cluster_name: Some(demo::CLUSTER.into()), ..About::default() };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    let report = examine(Source::Cluster(source), &config, demo::trust()?, about, &order).await?;
+    let report = examine(Source::Cluster(source, Some(helm)), &config, demo::trust()?, about, &order).await?;
     drop(fleet);
     let report = write(sink, report, true).await?;
     print_as_asked(&report, matches)?;

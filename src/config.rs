@@ -13,9 +13,11 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use provenance_engine::{Knobs, LaneLimit};
 use provenance_model::UpdateLevel;
+use provenance_stages::charts::ChartRepository;
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::discovery::Namespaces;
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
+use provenance_stages::update::ImageRule;
 use provenance_stages::{Documents, UpdateRules};
 
 use crate::options::{self, On, Opt};
@@ -46,6 +48,8 @@ pub struct Config {
     pub trust: TrustSettings,
     /// What counts as an update.
     pub updates: UpdateSettings,
+    /// How Helm releases are looked for; not where that is none.
+    pub helm: Option<HelmSettings>,
     /// How the pipeline is set.
     pub tuning: Tuning,
     /// How is logged.
@@ -69,6 +73,10 @@ pub struct Tuning {
     pub sbom: Knobs,
     /// The update stage's knobs.
     pub update: Knobs,
+    /// The release stage's knobs.
+    pub release: Knobs,
+    /// The chart stage's knobs.
+    pub chart: Knobs,
     /// What is looked for.
     pub checks: Checks,
     /// The longest a run may take.
@@ -86,6 +94,15 @@ pub struct UpdateSettings {
     pub upgrades: bool,
     /// Whether an image's configuration is read for its date.
     pub age: bool,
+}
+
+/// How Helm releases are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct HelmSettings {
+    /// The repositories in which charts are looked for.
+    pub repositories: Vec<ChartRepository>,
+    /// The folder in which their indexes are kept.
+    pub cache: Option<PathBuf>,
 }
 
 /// What is looked for beside the digest.
@@ -127,6 +144,7 @@ impl Config {
     /// Every option whose value is refused, one line each.
     pub fn read(command: On, matches: &ArgMatches) -> Result<Self, ConfigErrors> {
         let mut reader = Reader { command, matches, errors: Vec::new() };
+        let file = reader.file();
         let config = Self {
             namespaces: Namespaces {
                 include: reader.read(&options::NAMESPACES, values::namespaces),
@@ -159,7 +177,8 @@ impl Config {
                 ..ClientSettings::default()
             },
             trust: reader.trust(),
-            updates: reader.updates(),
+            updates: reader.updates(file.rules),
+            helm: reader.helm(file.repositories),
             tuning: Tuning {
                 lane: LaneLimit(reader.read(&options::REGISTRY_LANE, values::count)),
                 discovery_queue: reader.read(&options::DISCOVERY_QUEUE, values::count),
@@ -183,6 +202,16 @@ impl Config {
                     &options::UPDATE_WORKERS,
                     &options::UPDATE_QUEUE,
                     &options::UPDATE_TIMEOUT,
+                ]),
+                release: reader.knobs([
+                    &options::RELEASE_WORKERS,
+                    &options::RELEASE_QUEUE,
+                    &options::RELEASE_TIMEOUT,
+                ]),
+                chart: reader.knobs([
+                    &options::CHART_WORKERS,
+                    &options::CHART_QUEUE,
+                    &options::CHART_TIMEOUT,
                 ]),
                 checks: Checks {
                     signatures: reader.read(&options::VERIFY_SIGNATURES, values::boolean),
@@ -241,21 +270,29 @@ impl Reader<'_> {
         self.read(&options::CHECK_SBOM, values::boolean).then_some(documents)
     }
 
-    fn updates(&mut self) -> UpdateSettings {
-        let file = self.read(&options::CONFIG, |value| match value {
+    fn file(&mut self) -> File {
+        self.read(&options::CONFIG, |value| match value {
             "" => Ok(File::default()),
             path => {
                 let text =
                     std::fs::read_to_string(path).map_err(|error| format!("it cannot be read: {error}"))?;
                 File::parse(&text)
             }
-        });
+        })
+    }
+
+    fn helm(&mut self, repositories: Vec<ChartRepository>) -> Option<HelmSettings> {
+        let cache = self.read(&options::CHART_CACHE, values::text).map(PathBuf::from);
+        self.read(&options::HELM_ENABLED, values::boolean).then_some(HelmSettings { repositories, cache })
+    }
+
+    fn updates(&mut self, images: Vec<ImageRule>) -> UpdateSettings {
         let rules = UpdateRules {
             level: self.read(&options::UPDATE_LEVEL, |word| {
                 UpdateLevel::of_word(word).ok_or_else(|| "it is no level".to_owned())
             }),
             skip_pre_releases: self.read(&options::SKIP_PRERELEASE, values::boolean),
-            images: file.rules,
+            images,
         };
         UpdateSettings {
             rules: self.read(&options::CHECK_UPDATES, values::boolean).then_some(rules),

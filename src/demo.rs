@@ -10,7 +10,8 @@ use provenance_testbed::Fleet;
 use provenance_trust::Root;
 use provenance_trust::policy::{Document, Found, documents};
 
-use crate::config::Config;
+use crate::config::{Config, HelmSettings};
+use crate::topology::Helm;
 
 /// The cluster's name in the demo's report.
 pub const CLUSTER: &str = "demo";
@@ -46,7 +47,7 @@ pub fn trust() -> anyhow::Result<Trust> {
 /// # Errors
 ///
 /// Where no port of the loopback interface can be listened on.
-pub async fn start(config: &mut Config) -> anyhow::Result<(Fleet, ClusterSource)> {
+pub async fn start(config: &mut Config) -> anyhow::Result<(Fleet, ClusterSource, Helm)> {
     let fleet = Fleet::demo().await.context("the demo's servers could not be started on 127.0.0.1")?;
     let mut endpoints = Endpoints::default();
     for (name, url) in fleet.stand_ins() {
@@ -55,8 +56,14 @@ pub async fn start(config: &mut Config) -> anyhow::Result<(Fleet, ClusterSource)
     config.registries.endpoints = endpoints;
     let kube = kube::Config::new(fleet.kube.url().parse().context("the demo's own address is no URL")?);
     let client = kube::Client::try_from(kube).context("the demo's cluster could not be reached")?;
+    let helm = Helm {
+        client: client.clone(),
+        namespaces: Namespaces::default(),
+        page_size: ClusterSource::PAGE_SIZE,
+        settings: HelmSettings::default(),
+    };
     let source = ClusterSource::new(client, Namespaces::default());
-    Ok((fleet, source))
+    Ok((fleet, source, helm))
 }
 
 /// The folder the demo's report is written to.

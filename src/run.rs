@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
-use provenance_engine::{Crew, Ledger, StageCount, Stop, collate};
+use provenance_engine::{Crew, Ledger, Running, StageCount, Stop, collate};
+use provenance_model::release::{ReleaseDossier, ReleaseSubject};
 use provenance_model::report::{Closing, Discovery, DiscoveryProblem, ProblemReason, Report, build};
 use provenance_model::{Dossier, RowBook, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
@@ -84,12 +85,17 @@ pub async fn run(
     let mut crew = Crew::new();
 
     let (sightings_in, sightings) = mpsc::channel(tuning.discovery_queue);
+    let (releases_in, releases) = mpsc::channel(tuning.discovery_queue);
+    let helm = match &source {
+        Source::Cluster(_, helm) => helm.as_ref().map(|helm| helm.line(means, tuning)),
+        Source::Given(_) => None,
+    };
     let discovered = Arc::new(Mutex::new(None));
     let seen = Arc::new(Mutex::new(Seen::default()));
     crew.spawn("discovery", {
         let (discovered, stop, seen) = (Arc::clone(&discovered), stop.clone(), Arc::clone(&seen));
         async move {
-            let result = source.run(sightings_in, stop).await;
+            let result = source.run(sightings_in, releases_in, stop).await;
             seen.lock().unwrap_or_else(PoisonError::into_inner).is_all = true;
             *discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
@@ -108,13 +114,17 @@ pub async fn run(
         }
         new.map(|dossier| (ticket, dossier))
     };
-    let ledger = deadline(tuning, order, collate(sightings, running, enter)).await;
+    let release_line = helm.map(|line| line.start(&mut crew, stop));
+    let both =
+        async { tokio::join!(collate(sightings, running, enter), collect_releases(releases, release_line)) };
+    // Boxed: the state of both is large.
+    let (ledger, release_ledger) = deadline(tuning, order, Box::pin(both)).await;
     let fallen = crew.join().await;
     for task in &fallen {
         tracing::error!(task = task.name, "{task}");
     }
 
-    let lost = ledger.open();
+    let lost = ledger.open() + release_ledger.open();
     let mut discovery = match discovered.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(result) => result?,
         None => Discovery::default(),
@@ -138,9 +148,22 @@ pub async fn run(
         cut_short: order.why.get().cloned(),
         registries: means.client.tallies(),
     };
-    let report = build(&rows, &ledger.close(), closing);
+    let report = build(&rows, &ledger.close(), &release_ledger.close(), closing);
     tell(&report);
     Ok(report)
+}
+
+/// Sends every release down its line, if there is one.
+async fn collect_releases(
+    releases: mpsc::Receiver<ReleaseSubject>,
+    line: Option<Running<ReleaseDossier>>,
+) -> Ledger<ReleaseSubject, ReleaseDossier> {
+    let Some(line) = line else { return Ledger::new() };
+    let enter = |subject: ReleaseSubject, ledger: &mut Ledger<ReleaseSubject, ReleaseDossier>| {
+        let (ticket, new) = ledger.admit(subject, |subject| ReleaseDossier::new(subject.clone()));
+        new.map(|dossier| (ticket, dossier))
+    };
+    collate(releases, line, enter).await
 }
 
 /// Waits for `work`, and gives the order to stop when the run's time is over.

@@ -1,5 +1,7 @@
 //! The report as a table for people: what needs a look comes first.
 
+mod releases;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -139,12 +141,15 @@ pub fn render(report: &Report, style: Style) -> String {
         }
     }
 
+    let told_of_releases = releases::write(report, style, &mut line);
+
     let summary = &report.summary;
     let told: Vec<_> =
         counts.iter().map(|(finding, count)| format!("{count} {}", finding.word().to_lowercase())).collect();
     let told = if told.is_empty() { "nothing runs".to_owned() } else { told.join(", ") };
     let rows = plural(summary.total_images, "row");
     line(format!("{rows}, {}: {told}", plural(summary.unique_images, "different image")));
+    told_of_releases.into_iter().for_each(&mut line);
     if let Some(run) = &report.run {
         let requests: u64 = run.registries.iter().map(|registry| registry.requests).sum();
         let hosts: Vec<_> = run
@@ -163,6 +168,9 @@ pub fn render(report: &Report, style: Style) -> String {
     }
     out
 }
+
+/// Takes one line.
+type Line<'a> = dyn FnMut(String) + 'a;
 
 /// Whether a signature does not hold, or a policy is not satisfied.
 fn is_refused(row: &ImageRecord) -> bool {
@@ -230,8 +238,8 @@ fn plural(count: usize, noun: &str) -> String {
 }
 
 fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header([
+    let mut table = plain(style);
+    table.set_header([
         "FINDING",
         "IMAGE",
         "RUN BY",
@@ -242,15 +250,6 @@ fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
         "UPDATE",
         "RUNS",
     ]);
-    if style.colour {
-        table.enforce_styling();
-    } else {
-        table.force_no_tty();
-    }
-    match style.width {
-        Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
-        None => table.set_content_arrangement(ContentArrangement::Disabled),
-    };
     for (finding, row) in rows {
         let mut word = Cell::new(finding.word());
         if style.colour {
@@ -271,6 +270,22 @@ fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
             Cell::new(runs(row)),
         ]);
     }
+    table
+}
+
+/// A table without lines, fit to the style.
+fn plain(style: Style) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    if style.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    match style.width {
+        Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     table
 }
 

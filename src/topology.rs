@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! source ─▶ ledger ─▶ waiting room ─▶ digest ─▶ signature ─▶ provenance ─▶ sbom ─▶ update ─▶ ledger ─▶ report ─▶ sinks
+//! releases ─▶ ledger ─▶ waiting room ─▶ release ─▶ chart ─▶ ledger ─▶ report
 //! ```
 //!
 //! `provenance-collector graph` prints what stands here.
@@ -10,24 +11,27 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use provenance_engine::{Line, StageInfo, Stop};
+use provenance_model::release::{ReleaseDossier, ReleaseSubject};
 use provenance_model::report::{Discovery, Report};
 use provenance_model::{Dossier, Sighting};
 use provenance_sinks::{FileSink, SinkError, Written};
-use provenance_stages::discovery::{ClusterSource, DiscoveryError};
+use provenance_stages::charts::{ChartRules, Repositories};
+use provenance_stages::discovery::{ClusterSource, DiscoveryError, Namespaces};
 use provenance_stages::registry::RegistryClient;
 use provenance_stages::update::Examination;
 use provenance_stages::{
-    Attachments, DigestStage, ProvenanceStage, SbomStage, SignatureStage, TagLists, Trust, UpdateStage,
-    Verification,
+    Attachments, ChartStage, DigestStage, ProvenanceStage, ReleaseSource, ReleaseStage, SbomStage,
+    SignatureStage, TagLists, Trust, UpdateStage, Verification,
 };
 use tokio::sync::mpsc;
 
-use crate::config::{Tuning, UpdateSettings};
+use crate::config::{HelmSettings, Tuning, UpdateSettings};
 
 /// Where sightings come from.
+#[expect(clippy::large_enum_variant, reason = "a run has one source")]
 pub enum Source {
-    /// The pods of a cluster.
-    Cluster(ClusterSource),
+    /// The pods of a cluster, and its Helm releases where these are looked for.
+    Cluster(ClusterSource, Option<Helm>),
     /// Images and manifests given on the command line.
     Given(Vec<Sighting>),
 }
@@ -35,15 +39,25 @@ pub enum Source {
 impl Source {
     /// What the diagram calls the sources.
     const NAMES: [&str; 2] = ["cluster: pods and their owners", "scan: image names and manifests"];
+    /// What the diagram calls the source of releases.
+    const RELEASES: &str = "cluster: Helm's records, Flux, Argo CD";
 
-    /// Sends every sighting, then says how it went.
+    /// Sends every sighting, then every release, then says how it went.
     pub(crate) async fn run(
         self,
         out: mpsc::Sender<Sighting>,
+        releases: mpsc::Sender<ReleaseSubject>,
         stop: Stop,
     ) -> Result<Discovery, DiscoveryError> {
         match self {
-            Self::Cluster(cluster) => cluster.discover(out, stop).await,
+            Self::Cluster(cluster, helm) => {
+                let mut discovery = cluster.discover(out, stop.clone()).await?;
+                if let Some(helm) = helm {
+                    let problems = helm.source().discover(&discovery.namespaces, releases, stop).await;
+                    discovery.problems.extend(problems);
+                }
+                Ok(discovery)
+            }
             Self::Given(sightings) => {
                 for sighting in sightings {
                     // The collator reads to the end, so this fails only when the run has fallen.
@@ -57,6 +71,39 @@ impl Source {
     }
 }
 
+/// How the Helm releases of a cluster are looked for.
+#[derive(Clone)]
+pub struct Helm {
+    /// The cluster.
+    pub client: kube::Client,
+    /// Which namespaces are read.
+    pub namespaces: Namespaces,
+    /// Objects in one page of a listing.
+    pub page_size: usize,
+    /// Where their charts are looked for.
+    pub settings: HelmSettings,
+}
+
+impl Helm {
+    fn source(self) -> ReleaseSource {
+        ReleaseSource::new(self.client, self.namespaces, self.page_size)
+    }
+
+    /// The stages of releases, in order.
+    pub fn line(&self, means: &Means, tuning: &Tuning) -> Line<ReleaseDossier> {
+        let HelmSettings { repositories, cache } = self.settings.clone();
+        let Means { client, lists, updates, .. } = means;
+        let rules = updates
+            .rules
+            .as_ref()
+            .map(|rules| ChartRules { level: rules.level, skip_pre_releases: rules.skip_pre_releases });
+        let repositories = Repositories::new(Arc::clone(client), Arc::clone(lists), repositories, cache);
+        Line::new(tuning.lane)
+            .stage(ReleaseStage::new(self.client.clone()), tuning.release)
+            .stage(ChartStage::new(repositories, rules, self.client.clone()), tuning.chart)
+    }
+}
+
 /// What the stages ask and verify with.
 #[derive(Debug, Clone)]
 pub struct Means {
@@ -66,13 +113,17 @@ pub struct Means {
     pub verification: Arc<Verification>,
     /// What counts as an update.
     pub updates: UpdateSettings,
+    /// The lists of tags, shared by all.
+    pub lists: Arc<TagLists>,
 }
 
 impl Means {
     /// Asks through this client, and trusts this. Looks for no updates.
     pub fn new(client: RegistryClient, trust: Trust) -> Self {
+        let client = Arc::new(client);
         Self {
-            client: Arc::new(client),
+            lists: Arc::new(TagLists::new(Arc::clone(&client), false)),
+            client,
             verification: Arc::new(Verification::new(trust)),
             updates: UpdateSettings::default(),
         }
@@ -81,6 +132,7 @@ impl Means {
     /// Looks for these updates.
     #[must_use]
     pub fn updates(mut self, updates: UpdateSettings) -> Self {
+        self.lists = Arc::new(TagLists::new(Arc::clone(&self.client), updates.rules.is_some()));
         self.updates = updates;
         self
     }
@@ -88,9 +140,8 @@ impl Means {
 
 /// The stages, in order.
 pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
-    let Means { client, verification, updates } = means;
-    let lists = Arc::new(TagLists::new(Arc::clone(client), updates.rules.is_some()));
-    let attachments = Arc::new(Attachments::new(Arc::clone(client), Arc::clone(&lists)));
+    let Means { client, verification, updates, lists } = means;
+    let attachments = Arc::new(Attachments::new(Arc::clone(client), Arc::clone(lists)));
     let both = || (Arc::clone(&attachments), Arc::clone(verification));
     let checks = tuning.checks;
     let digest = || DigestStage::new(Arc::clone(client));
@@ -112,7 +163,7 @@ pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
         provenance: provenance(),
         sbom: sbom(),
     });
-    let update = UpdateStage::new(Arc::clone(client), lists, updates.rules.clone())
+    let update = UpdateStage::new(Arc::clone(client), Arc::clone(lists), updates.rules.clone())
         .reads_age(updates.age)
         .examines(examination);
     Line::new(tuning.lane)
@@ -169,6 +220,10 @@ pub fn mermaid(stages: &[StageInfo]) -> String {
         stage.name.clone_into(&mut last);
     }
     push(format!("{last} -- settled --> report[\"report: a row for every sighting\"]"));
+    push(format!("releases([\"{}\"]) -- releases --> book", Source::RELEASES));
+    push("book[\"ledger: every release once\"] -- dossiers --> release[\"release\"]".into());
+    push("release --> chart[\"chart\"]".into());
+    push("chart -- settled --> report".into());
     for (index, name) in Sink::NAMES.iter().enumerate() {
         push(format!("report --> sink{index}[(\"{name}\")]"));
     }
@@ -176,5 +231,6 @@ pub fn mermaid(stages: &[StageInfo]) -> String {
     for stage in stages {
         push(format!("{} -. requests .-> gate", stage.name));
     }
+    push("chart -. requests .-> gate".into());
     out
 }

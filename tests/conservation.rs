@@ -106,6 +106,7 @@ fn sightings(pods: &[Pod]) -> Vec<Sighting> {
                 pod: Some(number as u128),
                 scope: CredentialScope::default(),
                 wishes: None,
+                release: None,
             });
         }
     }
@@ -169,7 +170,7 @@ async fn run(
         cut_short: None,
         registries: vec![],
     };
-    (build(&rows, &ledger.close(), closing), open)
+    (build(&rows, &ledger.close(), &[], closing), open)
 }
 
 proptest! {

@@ -38,16 +38,16 @@ fn settings(timeout: Duration) -> ClientSettings {
 fn source(kube: &KubeApi) -> Source {
     let config = kube::Config::new(kube.url().parse().unwrap());
     let client = kube::Client::try_from(config).unwrap();
-    Source::Cluster(ClusterSource::new(client, Namespaces::default()))
+    Source::Cluster(ClusterSource::new(client, Namespaces::default()), None)
 }
 
-async fn report_of(source: Source, settings: ClientSettings, tuning: Tuning, order: &Order) -> Report {
+async fn report_of(source: Source, settings: ClientSettings, tuning: &Tuning, order: &Order) -> Report {
     let means = Means::new(RegistryClient::new(settings, "test").unwrap(), Trust::default());
-    run(source, &means, &tuning, About::default(), order, |_| {}).await.unwrap()
+    run(source, &means, tuning, About::default(), order, |_| {}).await.unwrap()
 }
 
 async fn examine(kube: &KubeApi, settings: ClientSettings) -> Report {
-    report_of(source(kube), settings, tuning(), &Order::new(&tuning())).await
+    report_of(source(kube), settings, &tuning(), &Order::new(&tuning())).await
 }
 
 fn outcome(row: &ImageRecord) -> (OutcomeWord, Option<FailureKind>, String) {
@@ -347,7 +347,7 @@ async fn a_deadline_ends_the_run_with_a_partial_report() {
     let tuning = Tuning { deadline: Some(Duration::from_millis(300)), ..tuning() };
     let order = Order::new(&tuning);
     let began = Instant::now();
-    let report = report_of(source(&world.kube), settings(Duration::from_mins(1)), tuning, &order).await;
+    let report = report_of(source(&world.kube), settings(Duration::from_mins(1)), &tuning, &order).await;
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(report.images.len(), 24);
     let run = report.run.unwrap();

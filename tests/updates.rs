@@ -246,7 +246,10 @@ async fn annotated(registry: &Registry, tag: &str, annotations: Value) -> ImageR
     kube.add(pod);
     let config = kube::Config::new(kube.url().parse().unwrap());
     let source = ClusterSource::new(kube::Client::try_from(config).unwrap(), Namespaces::default());
-    report(Source::Cluster(source), settings(), support::updates(), Trust::default()).await.images.remove(0)
+    report(Source::Cluster(source, None), settings(), support::updates(), Trust::default())
+        .await
+        .images
+        .remove(0)
 }
 
 #[tokio::test]

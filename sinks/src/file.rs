@@ -229,7 +229,7 @@ mod tests {
             cut_short: None,
             registries: vec![],
         };
-        build(&RowBook::default(), &[], closing)
+        build(&RowBook::default(), &[], &[], closing)
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -1,7 +1,14 @@
 //! The configuration file: what has more shape than an option can hold.
 
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use provenance_currency::{Pattern, TagOrder};
 use provenance_model::UpdateLevel;
+use provenance_stages::charts::ChartRepository;
+use provenance_stages::charts::repository::Address;
 use provenance_stages::update::ImageRule;
 use provenance_trust::policy::Glob;
 use serde::Deserialize;
@@ -11,6 +18,8 @@ use serde::Deserialize;
 pub(super) struct File {
     /// The rules of updates, in order.
     pub(super) rules: Vec<ImageRule>,
+    /// The repositories of charts, in order.
+    pub(super) repositories: Vec<ChartRepository>,
 }
 
 #[derive(Deserialize, Default)]
@@ -18,6 +27,8 @@ pub(super) struct File {
 struct Written {
     #[serde(default)]
     updates: Updates,
+    #[serde(default)]
+    charts: Charts,
 }
 
 #[derive(Deserialize, Default)]
@@ -25,6 +36,23 @@ struct Written {
 struct Updates {
     #[serde(default)]
     rules: Vec<Rule>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Charts {
+    #[serde(default)]
+    repositories: Vec<Repository>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Repository {
+    url: String,
+    #[serde(default)]
+    charts: Vec<String>,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +83,40 @@ impl File {
         })?;
         let rules = written.updates.rules.into_iter().enumerate();
         let rules = rules.map(|(at, rule)| rule.read().map_err(|why| format!("updates.rules[{at}]: {why}")));
-        Ok(Self { rules: rules.collect::<Result<_, _>>()? })
+        let repositories = written.charts.repositories.into_iter().enumerate();
+        let repositories = repositories.map(|(at, repository)| {
+            repository.read().map_err(|why| format!("charts.repositories[{at}]: {why}"))
+        });
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+            repositories: repositories.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Repository {
+    fn read(self) -> Result<ChartRepository, String> {
+        let address = Address::parse(&self.url)?;
+        let credential = match (&self.username, &self.password_file) {
+            (None, None) => None,
+            (Some(_), Some(_)) if address.is_oci() => {
+                return Err("a registry is asked with the credentials of --registry-auth".into());
+            }
+            (Some(_), Some(_)) if self.url.starts_with("http://") => {
+                return Err("a password is not sent over plain HTTP".into());
+            }
+            (Some(user), Some(file)) => {
+                let password = std::fs::read_to_string(file)
+                    .map_err(|error| format!("passwordFile {}: {error}", file.display()))?;
+                let pair = format!("{user}:{}", password.trim_end_matches(['\n', '\r']));
+                let mut header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+                    .expect("base64 is a header's value");
+                header.set_sensitive(true);
+                Some(header)
+            }
+            _ => return Err("username and passwordFile go together".into()),
+        };
+        Ok(ChartRepository { address, charts: self.charts, credential })
     }
 }
 
@@ -108,9 +169,16 @@ updates:
       scheme: numerical
     - images: ['**']
       check: false
+charts:
+  repositories:
+    - url: https://charts.example/stable
+      charts: [nginx]
+    - url: oci://ghcr.io/acme/charts
 ",
         );
-        let rules = file.unwrap().rules;
+        let file = file.unwrap();
+        assert_eq!(file.repositories.len(), 2);
+        let rules = file.rules;
         assert_eq!(rules.len(), 2);
         assert_eq!((rules[0].level, rules[0].order), (Some(UpdateLevel::Minor), Some(TagOrder::Numerical)));
         assert!(rules[0].check && !rules[1].check);
@@ -133,6 +201,19 @@ updates:
             ),
             ("updates: {rules: [{image: a}]}", "image"),
             ("update: {}", "update"),
+            (
+                "charts: {repositories: [{url: charts.example}]}",
+                "charts.repositories[0]: \"charts.example\" is no URL",
+            ),
+            ("charts: {repositories: [{url: 'https://c.example', username: a}]}", "go together"),
+            (
+                "charts: {repositories: [{url: 'http://c.example', username: a, passwordFile: /x}]}",
+                "plain HTTP",
+            ),
+            (
+                "charts: {repositories: [{url: 'https://c.example', username: a, passwordFile: /no/such}]}",
+                "/no/such",
+            ),
             ("[", ""),
         ] {
             let error = File::parse(text).unwrap_err();

@@ -122,33 +122,39 @@ pub const NOTATION_TRUST_STORE: Opt = Opt {
 
 macro_rules! knobs {
     ($stage:literal, $upper:literal, $workers:ident, $queue:ident, $timeout:ident) => {
-        #[doc = concat!("Images in the ", $stage, " stage at once.")]
+        knobs!($stage, $upper, $workers, $queue, $timeout, "Images", "image", "256");
+    };
+    (
+        $stage:literal, $upper:literal, $workers:ident, $queue:ident, $timeout:ident,
+        $items:literal, $item:literal, $number:literal
+    ) => {
+        #[doc = concat!($items, " in the ", $stage, " stage at once.")]
         pub const $workers: Opt = Opt {
             flag: concat!($stage, "-workers"),
             env: concat!("PROVENANCE_", $upper, "_WORKERS"),
             value: "NUMBER",
-            default: "256",
-            help: concat!("Images in the ", $stage, " stage at once"),
+            default: $number,
+            help: concat!($items, " in the ", $stage, " stage at once"),
             group: TUNING,
             ..BASE
         };
-        #[doc = concat!("Images that wait before the ", $stage, " stage.")]
+        #[doc = concat!($items, " that wait before the ", $stage, " stage.")]
         pub const $queue: Opt = Opt {
             flag: concat!($stage, "-queue"),
             env: concat!("PROVENANCE_", $upper, "_QUEUE"),
             value: "NUMBER",
             default: "64",
-            help: concat!("Images that may wait in front of the ", $stage, " stage"),
+            help: concat!($items, " that may wait in front of the ", $stage, " stage"),
             group: TUNING,
             ..BASE
         };
-        #[doc = concat!("The longest one image may take in the ", $stage, " stage.")]
+        #[doc = concat!("The longest one ", $item, " may take in the ", $stage, " stage.")]
         pub const $timeout: Opt = Opt {
             flag: concat!($stage, "-timeout"),
             env: concat!("PROVENANCE_", $upper, "_TIMEOUT"),
             value: "DURATION",
             default: "5m",
-            help: concat!("The longest one image may take in the ", $stage, " stage, waiting included"),
+            help: concat!("The longest one ", $item, " may take in the ", $stage, " stage, waiting included"),
             group: TUNING,
             ..BASE
         };
@@ -160,3 +166,14 @@ knobs!("signature", "SIGNATURE", SIGNATURE_WORKERS, SIGNATURE_QUEUE, SIGNATURE_T
 knobs!("provenance", "PROVENANCE", PROVENANCE_WORKERS, PROVENANCE_QUEUE, PROVENANCE_TIMEOUT);
 knobs!("sbom", "SBOM", SBOM_WORKERS, SBOM_QUEUE, SBOM_TIMEOUT);
 knobs!("update", "UPDATE", UPDATE_WORKERS, UPDATE_QUEUE, UPDATE_TIMEOUT);
+knobs!(
+    "release",
+    "RELEASE",
+    RELEASE_WORKERS,
+    RELEASE_QUEUE,
+    RELEASE_TIMEOUT,
+    "Helm releases",
+    "release",
+    "8"
+);
+knobs!("chart", "CHART", CHART_WORKERS, CHART_QUEUE, CHART_TIMEOUT, "Helm releases", "release", "16");

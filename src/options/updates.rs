@@ -1,7 +1,8 @@
-//! The options of updates: what is newer than what runs.
+//! The options of updates and of Helm releases.
 
-use super::{BASE, On, Opt};
+use super::{BASE, COLLECT, On, Opt};
 
+const HELM: &str = "Helm releases";
 const UPDATES: &str = "Updates";
 
 /// Whether updates are looked for.
@@ -61,8 +62,29 @@ pub const CONFIG: Opt = Opt {
     flag: "config",
     env: "PROVENANCE_CONFIG",
     value: "FILE",
-    help: "Configuration file (YAML): rules of updates for some images",
+    help: "Configuration file (YAML): rules of updates for some images, repositories of charts",
     on: &[On::Collect, On::Scan],
     group: UPDATES,
+    ..BASE
+};
+/// Whether Helm releases are looked for.
+pub const HELM_ENABLED: Opt = Opt {
+    flag: "helm-enabled",
+    env: "PROVENANCE_HELM_ENABLED",
+    value: "BOOL",
+    default: "true",
+    help: "Look for Helm releases, in Secrets and ConfigMaps, and for those that Flux and Argo CD manage",
+    on: COLLECT,
+    group: HELM,
+    ..BASE
+};
+/// Where indexes of chart repositories are kept.
+pub const CHART_CACHE: Opt = Opt {
+    flag: "chart-cache",
+    env: "PROVENANCE_CHART_CACHE",
+    value: "FOLDER",
+    help: "Folder in which indexes of chart repositories are kept, so that the next run fetches only those that changed",
+    on: COLLECT,
+    group: HELM,
     ..BASE
 };

@@ -5,12 +5,14 @@
 //! what is attached to an image, for all stages that want it. Each stage is a file of its own.
 
 pub mod attached;
+pub mod charts;
 pub mod credentials;
 pub mod digest;
 pub mod discovery;
 pub mod keys;
 pub mod provenance;
 pub mod registry;
+pub mod releases;
 pub mod sbom;
 mod shared;
 pub mod signature;
@@ -19,8 +21,10 @@ pub mod update;
 pub mod verification;
 
 pub use attached::Attachments;
+pub use charts::ChartStage;
 pub use digest::DigestStage;
 pub use provenance::ProvenanceStage;
+pub use releases::{ReleaseSource, ReleaseStage};
 pub use sbom::{Documents, SbomStage};
 pub use signature::SignatureStage;
 pub use tag_lists::TagLists;

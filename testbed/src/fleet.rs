@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::attach::{self, SigningKey};
 use crate::fault::{Effect, Fault};
+use crate::helm;
 use crate::image::BuiltImage;
 use crate::kube::{KubeApi, controller, pod};
 use crate::registry::{Auth, Registry, RegistryOptions};
@@ -108,6 +109,7 @@ impl Fleet {
         fleet.trouble();
         fleet.trust();
         fleet.newer();
+        fleet.releases();
         // Two registries that do not answer as they should: one throttles for a moment, one is down.
         fleet.registries["quay.io"].fault(Fault::on("/manifests/", Effect::retry_after(429, 1)).times(1));
         fleet.registries["mirror.acme.example"].stop().await;
@@ -272,6 +274,62 @@ impl Fleet {
             json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"name": "zookeeper"}]});
         let sbom = attach::document("application/vnd.cyclonedx+json", &bom.to_string());
         self.registries["quay.io"].attach("strimzi/kafka", Some(&attach::tag(&kafka, ".sbom")), &sbom);
+    }
+
+    /// Helm releases: healthy, outdated, deprecated, failed, hanging, torn; one that Flux manages.
+    fn releases(&self) {
+        let chart = |name: &str, version: &str, more: Value| {
+            let mut chart = json!({"apiVersion": "v2", "name": name, "version": version});
+            let more = more.as_object().cloned().unwrap_or_default();
+            chart.as_object_mut().expect("a chart is an object").extend(more);
+            chart
+        };
+        let ghcr = &self.registries["ghcr.io"];
+        for (name, version, more) in [
+            ("shop", "3.2.0", json!({"appVersion": "1.14.2"})),
+            ("shop", "3.2.4", json!({"appVersion": "1.14.3"})),
+            ("shop", "4.0.0", json!({"appVersion": "2.0.0", "kubeVersion": ">=1.99.0-0"})),
+            ("search", "0.9.1", json!({})),
+            ("batch", "1.0.0", json!({})),
+            ("batch", "1.0.1", json!({"deprecated": true})),
+        ] {
+            ghcr.push(&format!("acme/charts/{name}"), version, &helm::chart(&chart(name, version, more)));
+        }
+        let sources = |name: &str| json!({"sources": [format!("oci://ghcr.io/acme/charts/{name}")]});
+        let manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: db\n";
+        let shop = chart("shop", "3.2.0", sources("shop"));
+        let batch = chart("batch", "1.0.0", sources("batch"));
+        let exporter = chart("node-exporter", "4.37.1", json!({"home": "https://prometheus.io"}));
+        let edge = chart("nginx", "15.1.0", json!({}));
+        for (kind, release) in [
+            ("Secret", helm::release("shop", "shop", 11, "superseded", &shop, "")),
+            ("Secret", helm::release("shop", "shop", 12, "deployed", &shop, manifest)),
+            ("Secret", helm::release("shop", "invoices", 3, "deployed", &batch, "")),
+            ("ConfigMap", helm::release("monitoring", "exporter", 1, "deployed", &exporter, "")),
+            ("Secret", helm::release("edge", "ingress", 4, "deployed", &edge, "")),
+            ("Secret", helm::release("edge", "ingress", 5, "failed", &edge, "")),
+        ] {
+            self.kube.add(helm::stored(kind, &release));
+        }
+        let torn = helm::release("payments", "ledger", 7, "deployed", &edge, "");
+        let bytes = helm::gzip(torn.to_string().as_bytes());
+        self.kube.add(helm::packed("Secret", &torn, &bytes[..bytes.len() / 2]));
+        self.kube.add(json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository",
+            "metadata": {"name": "acme", "namespace": "flux-system"},
+            "spec": {"type": "oci", "url": "oci://ghcr.io/acme/charts"},
+        }));
+        self.kube.add(json!({
+            "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+            "metadata": {"name": "search", "namespace": "data"},
+            "spec": {"chart": {"spec": {"chart": "search", "version": "0.x",
+                "sourceRef": {"kind": "HelmRepository", "name": "acme", "namespace": "flux-system"}}}},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }));
+        let search = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata:\n  name: search\n";
+        let search =
+            helm::release("data", "search", 2, "deployed", &chart("search", "0.9.1", json!({})), search);
+        self.kube.add(helm::stored("Secret", &search));
     }
 
     /// What was released since: some of it by others, some unsigned, some only candidates.

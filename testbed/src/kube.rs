@@ -226,6 +226,8 @@ impl Service for World {
         let mut state = self.state();
         let parts: Vec<_> = asked.path.trim_matches('/').split('/').collect();
         match parts[..] {
+            ["version"] => Reply::json(200, &json!({"major": "1", "minor": "34", "gitVersion": "v1.34.3"})),
+            ["apis"] => state.groups(),
             ["api", version, ref rest @ ..] => state.serve(version, rest, asked),
             ["apis", group, version, ref rest @ ..] => {
                 state.serve(&format!("{group}/{version}"), rest, asked)
@@ -251,6 +253,25 @@ impl State {
             ["namespaces", namespace, plural, name] => self.one(version, plural, namespace, name),
             _ => not_found(&asked.path),
         }
+    }
+
+    /// The groups that are served, each in the last of its versions.
+    fn groups(&self) -> Reply {
+        let own = ["apps/v1", "batch/v1"].map(str::to_owned);
+        let versions = self.kinds.keys().map(|(version, _)| version.clone()).chain(own);
+        let groups: BTreeMap<String, String> = versions
+            .filter_map(|version| {
+                version.split_once('/').map(|(group, _)| (group.to_owned(), version.clone()))
+            })
+            .collect();
+        let groups: Vec<_> = groups
+            .iter()
+            .map(|(group, version)| {
+                let version = json!({"groupVersion": version, "version": version.rsplit('/').next()});
+                json!({"name": group, "versions": [version], "preferredVersion": version})
+            })
+            .collect();
+        Reply::json(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
     }
 
     /// What a group version serves: the resource list of discovery.
@@ -320,6 +341,16 @@ impl State {
             },
         };
         let limit = asked.query("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
+        let selected: Vec<(String, String)> = asked
+            .query("labelSelector")
+            .into_iter()
+            .flat_map(|selector| selector.split(','))
+            .filter_map(|one| one.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let is_selected = |object: &Value| {
+            selected.iter().all(|(key, value)| object["metadata"]["labels"][key].as_str() == Some(value))
+        };
         let metadata_only =
             asked.header("accept").is_some_and(|accept| accept.contains("as=PartialObjectMetadataList"));
 
@@ -328,6 +359,7 @@ impl State {
         let mut rest = all
             .iter()
             .filter(|((own, _), _)| namespace.is_none_or(|namespace| namespace == own))
+            .filter(|(_, object)| is_selected(object))
             .filter(|(place, _)| start.as_ref().is_none_or(|start| *place > start))
             .peekable();
         let page: Vec<_> = rest.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
@@ -385,6 +417,7 @@ fn well_known(version: &str, plural: &str) -> Option<(String, bool)> {
         ("v1", "namespaces") => "Namespace",
         ("v1", "replicationcontrollers") => "ReplicationController",
         ("v1", "secrets") => "Secret",
+        ("v1", "configmaps") => "ConfigMap",
         ("v1", "serviceaccounts") => "ServiceAccount",
         ("apps/v1", "deployments") => "Deployment",
         ("apps/v1", "replicasets") => "ReplicaSet",

@@ -24,6 +24,8 @@ pub(crate) fn tuning(checks: Checks) -> Tuning {
         provenance: Knobs::default(),
         sbom: Knobs::default(),
         update: Knobs::default(),
+        release: Knobs::default(),
+        chart: Knobs::default(),
         checks,
         deadline: None,
         stop_grace: Duration::from_millis(200),

@@ -9,6 +9,7 @@ pub mod dossier;
 pub mod evidence;
 pub mod findings;
 pub mod name;
+pub mod release;
 pub mod report;
 pub mod rows;
 pub mod sighting;

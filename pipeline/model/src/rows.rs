@@ -7,6 +7,7 @@ use std::sync::Arc;
 use provenance_engine::Ticket;
 
 use crate::name::Image;
+use crate::release::ReleaseHint;
 use crate::sighting::{ContainerKind, Running, Sighting, Workload};
 
 /// What makes a row a row. The order is the report's order.
@@ -33,6 +34,8 @@ pub struct Row {
     pub containers: BTreeSet<(ContainerKind, Arc<str>)>,
     /// How many pods; zero where none was seen.
     pub pods: usize,
+    /// What the first pod says of the release that made it.
+    pub release: Option<Arc<ReleaseHint>>,
     /// The dossier's ticket.
     pub ticket: Ticket,
     last_pod: Option<u128>,
@@ -60,6 +63,7 @@ impl RowBook {
             owners: sighting.owners,
             containers: BTreeSet::new(),
             pods: 0,
+            release: sighting.release,
             ticket,
             last_pod: None,
         });

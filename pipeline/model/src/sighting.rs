@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Digest, Image};
+use crate::release::ReleaseHint;
 use crate::update::UpdateWishes;
 
 /// A workload by kind and name.
@@ -129,6 +130,8 @@ pub struct Sighting {
     pub scope: CredentialScope,
     /// What the pod's annotations want of updates.
     pub wishes: Option<Arc<UpdateWishes>>,
+    /// What the pod says of the release that made it.
+    pub release: Option<Arc<ReleaseHint>>,
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn an_older_report_with_null_lists_is_read() {
 #[test]
 fn the_counts_over_an_older_report_are_its_own() {
     let report = report();
-    let ours = summarise(&report.images);
+    let ours = summarise(&report.images, &report.helm_releases);
     let theirs = &report.summary;
     assert_eq!(
         [
@@ -52,6 +52,8 @@ fn the_counts_over_an_older_report_are_its_own() {
     );
     assert_eq!(ours.images_with_provenance, theirs.images_with_provenance);
     assert_eq!(ours.images_with_updates, theirs.images_with_updates);
+    assert_eq!(ours.total_helm_releases, theirs.total_helm_releases);
+    assert_eq!(ours.helm_releases_with_updates, theirs.helm_releases_with_updates);
 }
 
 #[test]

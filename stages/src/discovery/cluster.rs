@@ -350,6 +350,7 @@ impl Scan {
             }
             None => None,
         };
+        let release = pod.release();
         for seen in pod.containers() {
             let image = self.interner.image(seen.image);
             let scope = match (&mut self.pull_secrets, &secrets) {
@@ -369,6 +370,7 @@ impl Scan {
                 pod: Some(identity(&pod.metadata)),
                 scope,
                 wishes: pod.wishes(seen.name),
+                release: release.clone(),
             };
             if self.out.send(sighting).await.is_err() {
                 return Err(ReadError::Failed("nobody takes the sightings any more".into()));

@@ -138,6 +138,7 @@ fn seen_pod(pod: &Pod, sightings: &mut Vec<Sighting>) {
         pod: number,
         scope: CredentialScope::default(),
         wishes: pod.wishes(seen.name),
+        release: None,
     }));
 }
 
@@ -223,6 +224,7 @@ impl Found {
             pod: None,
             scope: CredentialScope::default(),
             wishes: wishes(annotations, name),
+            release: None,
         });
     }
 }

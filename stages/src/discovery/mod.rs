@@ -17,7 +17,7 @@ mod owners;
 pub mod pods;
 mod policies;
 mod pull_secrets;
-mod reader;
+pub(crate) mod reader;
 
 use std::sync::Arc;
 
@@ -41,5 +41,6 @@ pub fn named_image(written: &str) -> Sighting {
         pod: None,
         scope: CredentialScope::default(),
         wishes: None,
+        release: None,
     }
 }

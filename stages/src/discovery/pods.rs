@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use provenance_model::release::ReleaseHint;
 use provenance_model::{ContainerKind, Running, UpdateWishes};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -29,11 +30,38 @@ pub(super) struct ObjectMeta {
     pub(super) owner_references: Option<Vec<OwnerReference>>,
     #[serde(default)]
     annotations: Notes,
+    #[serde(default)]
+    labels: Notes,
 }
 
-/// The annotations that are read; most objects have none of them, and some of the others are large.
+/// The annotations or labels that are read; most objects have few of them, and some of the others are large.
 #[derive(Debug, Default)]
 struct Notes(Vec<(String, String)>);
+
+impl Notes {
+    fn get(&self, key: &str) -> Option<&str> {
+        let Self(notes) = self;
+        notes
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// What Helm and those who use it write on what they make
+/// ([labels](https://helm.sh/docs/chart_best_practices/labels/)).
+mod release {
+    pub(super) const NAME: &str = "meta.helm.sh/release-name";
+    pub(super) const NAMESPACE: &str = "meta.helm.sh/release-namespace";
+    pub(super) const INSTANCE: &str = "app.kubernetes.io/instance";
+    pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    pub(super) const CHART: &str = "helm.sh/chart";
+    /// Charts of before 2019.
+    pub(super) const OLD_NAME: &str = "release";
+    pub(super) const HERITAGE: &str = "heritage";
+    pub(super) const KEYS: [&str; 7] = [NAME, NAMESPACE, INSTANCE, MANAGED_BY, CHART, OLD_NAME, HERITAGE];
+}
 
 impl<'de> Deserialize<'de> for Notes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -42,7 +70,7 @@ impl<'de> Deserialize<'de> for Notes {
             type Value = Notes;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("annotations")
+                out.write_str("annotations or labels")
             }
 
             fn visit_unit<E>(self) -> Result<Notes, E> {
@@ -52,7 +80,7 @@ impl<'de> Deserialize<'de> for Notes {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Notes, A::Error> {
                 let mut kept = Vec::new();
                 while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                    if key.contains(UpdateWishes::DOMAIN) {
+                    if key.contains(UpdateWishes::DOMAIN) || release::KEYS.contains(&key.as_ref()) {
                         kept.push((key.into_owned(), map.next_value()?));
                     } else {
                         map.next_value::<IgnoredAny>()?;
@@ -150,6 +178,19 @@ impl Pod {
         }
         let annotations = annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         UpdateWishes::of(annotations, container).map(Arc::new)
+    }
+
+    /// The release that its annotations or labels name. A label counts only beside a sign of Helm: others use the same.
+    pub(super) fn release(&self) -> Option<Arc<ReleaseHint>> {
+        let ObjectMeta { annotations, labels, .. } = &self.metadata;
+        let name = annotations.get(release::NAME).or_else(|| {
+            let is_helms = labels.get(release::MANAGED_BY).is_some_and(|by| by.eq_ignore_ascii_case("helm"))
+                || labels.get(release::CHART).is_some()
+                || labels.get(release::HERITAGE).is_some();
+            labels.get(release::INSTANCE).or_else(|| labels.get(release::OLD_NAME)).filter(|_| is_helms)
+        });
+        let namespace = annotations.get(release::NAMESPACE).map(Into::into);
+        name.map(|name| Arc::new(ReleaseHint { name: name.into(), namespace }))
     }
 
     /// Its service account.

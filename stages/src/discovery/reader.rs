@@ -24,7 +24,7 @@ const RESTARTS: u32 = 5;
 
 /// What is asked of each object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(crate) enum Detail {
     Whole,
     /// Metadata only, without spec and status.
     Metadata,
@@ -43,7 +43,7 @@ impl Detail {
 
 /// Why something could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     #[error("{0}")]
     Forbidden(String),
     #[error("{0}")]
@@ -80,7 +80,7 @@ struct Status {
 
 /// A way to read from one API.
 #[derive(Clone)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     client: kube::Client,
     page_size: usize,
     stop: Stop,
@@ -93,12 +93,17 @@ enum Answer {
 }
 
 impl Reader {
-    pub(super) fn new(client: kube::Client, page_size: usize, stop: Stop) -> Self {
+    pub(crate) fn new(client: kube::Client, page_size: usize, stop: Stop) -> Self {
         Self { client, page_size: page_size.max(1), stop }
     }
 
+    /// The same, ended by this order to stop.
+    pub(crate) fn stopped_by(self, stop: Stop) -> Self {
+        Self { stop, ..self }
+    }
+
     /// Reads one document.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ReadError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ReadError> {
         match self.ask(path, "application/json").await? {
             Answer::Body(body) => parse(path, &body),
             Answer::Expired { .. } => Err(ReadError::Failed(format!("GET {path} answered 410"))),
@@ -106,7 +111,7 @@ impl Reader {
     }
 
     /// A list to be read page by page. An object can come twice.
-    pub(super) fn list(&self, path: &str, detail: Detail) -> Pages<'_> {
+    pub(crate) fn list(&self, path: &str, detail: Detail) -> Pages<'_> {
         Pages { reader: self, path: path.to_owned(), detail, next: Some(String::new()), restarts: 0 }
     }
 
@@ -180,7 +185,7 @@ impl Reader {
 }
 
 /// A list on its way.
-pub(super) struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     reader: &'a Reader,
     path: String,
     detail: Detail,
@@ -191,12 +196,13 @@ pub(super) struct Pages<'a> {
 
 impl Pages<'_> {
     /// The next page, or none after the last.
-    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, ReadError> {
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, ReadError> {
         let path = &self.path;
         while let Some(next) = &self.next {
             let token: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
             let query = if token.is_empty() { String::new() } else { format!("&continue={token}") };
-            let asked = format!("{path}?limit={}{query}", self.reader.page_size);
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let asked = format!("{path}{joint}limit={}{query}", self.reader.page_size);
             match self.reader.ask(&asked, self.detail.accept()).await? {
                 Answer::Body(body) => {
                     let page: Page<T> = parse(path, &body)?;

@@ -159,6 +159,7 @@ async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Tok
         url: url.clone(),
         accept: "application/json",
         authorization: key.credential.as_ref().and_then(shown),
+        known: None,
         form: None,
         cap: TOKEN_BYTES,
         sink: None,

@@ -414,7 +414,16 @@ pub(super) fn present(answer: &Answer, place: &str) -> Result<bool, Failure> {
 }
 
 pub(super) fn get(url: Url, accept: &'static str, cap: usize) -> Question {
-    Question { method: Method::GET, url, accept, authorization: None, form: None, cap, sink: None }
+    Question {
+        method: Method::GET,
+        url,
+        accept,
+        authorization: None,
+        known: None,
+        form: None,
+        cap,
+        sink: None,
+    }
 }
 
 fn manifest_key(asking: &Asking<'_>, name: &str) -> ManifestKey {

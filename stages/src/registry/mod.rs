@@ -13,6 +13,7 @@
 //! | [`content`] | manifests and indexes, parsed and checked against their digest |
 //! | [`asking`] | who asks for what, and the forms of answers |
 //! | [`stream`] | blobs that are read as they come |
+//! | [`document`] | documents of hosts that are no registries |
 //! | `tags` | lists of tags, page by page |
 //! | [`client`] | the questions: manifest, digest, blob, tags, referrers |
 
@@ -22,6 +23,7 @@ pub mod challenge;
 pub mod client;
 mod clock;
 pub mod content;
+pub mod document;
 pub mod endpoint;
 pub mod gate;
 pub mod mirror;
@@ -35,6 +37,7 @@ pub mod transport;
 pub use asking::{Asking, HeadAnswer, ManifestHead, Name, Referrers};
 pub use client::{Caps, ClientSettings, RegistryClient};
 pub use content::{Content, Manifest};
+pub use document::{Document, DocumentRequest};
 pub use endpoint::Endpoints;
 pub use gate::{GateLimits, GateView};
 pub use mirror::Mirrors;

@@ -211,6 +211,7 @@ impl Session {
             url: root,
             accept: "*/*",
             authorization: None,
+            known: None,
             form: None,
             cap: PING_BYTES,
             sink: None,

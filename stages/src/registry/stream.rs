@@ -41,8 +41,9 @@ impl Read for BodyReader {
 }
 
 /// One attempt's body, being read.
-struct Reading<T> {
-    sum: Sum,
+pub(super) struct Reading<T> {
+    /// The digest on its way, where the content has one.
+    sum: Option<Sum>,
     bytes: usize,
     chunks: mpsc::Sender<Bytes>,
     reader: JoinHandle<T>,
@@ -80,9 +81,10 @@ impl RegistryClient {
         let question = get(self.url(asking, &format!("blobs/{digest}"))?, "*/*", cap);
         let question = Question { sink: Some(parts_in), ..question };
         let place = self.session.transport.place(&Method::GET, &question.url);
-        let (answer, last) = tokio::join!(self.session.ask(asking, question), follow(parts, digest, read));
+        let (answer, last) =
+            tokio::join!(self.session.ask(asking, question), follow(parts, Some(digest), read));
         let answered = match answer.and_then(|answer| present(&answer, &place)) {
-            Ok(true) => finish(last, digest, &place).await.map(Some),
+            Ok(true) => finish(last, Some(digest), &place).await.map(Some),
             Ok(false) => Ok(None),
             Err(failure) => Err(failure),
         };
@@ -95,9 +97,9 @@ impl RegistryClient {
 }
 
 /// Hands the parts of the last attempt to whoever reads.
-async fn follow<T: Send + 'static>(
+pub(super) async fn follow<T: Send + 'static>(
     mut parts: mpsc::Receiver<Part>,
-    digest: &Digest,
+    digest: Option<&Digest>,
     read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
 ) -> Option<Reading<T>> {
     let mut last: Option<Reading<T>> = None;
@@ -108,10 +110,12 @@ async fn follow<T: Send + 'static>(
                 let read = read.clone();
                 let body = BodyReader { chunks: receiver, chunk: Bytes::new() };
                 let reader = tokio::task::spawn_blocking(move || read(body));
-                last = Some(Reading { sum: Sum::like(digest), bytes: 0, chunks, reader });
+                last = Some(Reading { sum: digest.map(Sum::like), bytes: 0, chunks, reader });
             }
             (Part::Chunk(chunk), Some(reading)) => {
-                reading.sum.update(&chunk);
+                if let Some(sum) = &mut reading.sum {
+                    sum.update(&chunk);
+                }
                 reading.bytes += chunk.len();
                 // Who has read enough has gone; the digest still wants the rest.
                 reading.chunks.send(chunk).await.ok();
@@ -122,7 +126,12 @@ async fn follow<T: Send + 'static>(
     last
 }
 
-async fn finish<T>(last: Option<Reading<T>>, digest: &Digest, place: &str) -> Result<(usize, T), Failure> {
+/// What was read, and of how many bytes.
+pub(super) async fn finish<T>(
+    last: Option<Reading<T>>,
+    digest: Option<&Digest>,
+    place: &str,
+) -> Result<(usize, T), Failure> {
     let Some(Reading { sum, bytes, chunks, reader }) = last else {
         return Err(Failure::new(FailureKind::Connection, format!("{place}: the answer has no body")));
     };
@@ -135,10 +144,12 @@ async fn finish<T>(last: Option<Reading<T>>, digest: &Digest, place: &str) -> Re
             Err(_) => std::future::pending().await,
         },
     };
-    let actual = sum.digest();
-    if actual != *digest {
-        let why = format!("{place}: the content has digest {actual}, not {digest}");
-        return Err(Failure::new(FailureKind::DigestMismatch, why));
+    if let (Some(sum), Some(digest)) = (sum, digest) {
+        let actual = sum.digest();
+        if actual != *digest {
+            let why = format!("{place}: the content has digest {actual}, not {digest}");
+            return Err(Failure::new(FailureKind::DigestMismatch, why));
+        }
     }
     Ok((bytes, read))
 }

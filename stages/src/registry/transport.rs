@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use provenance_engine::{Failure, FailureKind};
 use serde::Deserialize;
@@ -46,6 +46,8 @@ pub(super) struct Question {
     pub(super) url: Url,
     pub(super) accept: &'static str,
     pub(super) authorization: Option<HeaderValue>,
+    /// The entity tag of what is known already (RFC 9110 §13.1.2).
+    pub(super) known: Option<HeaderValue>,
     /// A form to send. It may hold a secret, so it follows no redirect.
     pub(super) form: Option<String>,
     /// Bytes of a good answer that are read at the most.
@@ -314,6 +316,9 @@ impl Transport {
             .header(ACCEPT, question.accept);
         if let Some(authorization) = &question.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(known) = &question.known {
+            request = request.header(IF_NONE_MATCH, known.clone());
         }
         if let Some(form) = &question.form {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());

@@ -7,13 +7,17 @@ use provenance_engine::{Failure, FailureKind, Outcome};
 
 use super::attached;
 use super::discovery::{Discovery, ProblemReason};
+use super::helm::HelmRelease;
+use super::releases;
 use super::types::{
     ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, OutcomeWord, Reason, ReferenceRecord,
     RegistryUse, Report, Run, SignatureVerdict, StageRecord, Stages, Summary, WorkloadRecord,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
+use crate::evidence::Trail;
 use crate::name::Digest;
+use crate::release::ReleaseDossier;
 use crate::rows::{Row, RowBook, RowKey};
 use crate::sighting::{Running, Workload};
 
@@ -41,11 +45,13 @@ pub struct Closing {
 /// # Panics
 ///
 /// When a row's ticket is not of these dossiers, which the ledger excludes.
-pub fn build(rows: &RowBook, dossiers: &[Dossier], closing: Closing) -> Report {
-    let images: Vec<_> =
+pub fn build(rows: &RowBook, dossiers: &[Dossier], releases: &[ReleaseDossier], closing: Closing) -> Report {
+    let mut images: Vec<_> =
         rows.iter().map(|(key, row)| record(key, row, &dossiers[row.ticket.index()])).collect();
-    let summary = summarise(&images);
-    let run = run(rows, dossiers.len(), &summary, &closing);
+    let hints = rows.iter().map(|(_, row)| row.release.as_deref());
+    let helm_releases = releases::records(releases, &mut images, hints);
+    let summary = summarise(&images, &helm_releases);
+    let run = run(rows, dossiers.len(), (&summary, &helm_releases), &closing);
 
     let mut namespaces: BTreeSet<_> = closing.discovery.namespaces.into_iter().collect();
     namespaces
@@ -56,14 +62,29 @@ pub fn build(rows: &RowBook, dossiers: &[Dossier], closing: Closing) -> Report {
         cluster_name: closing.cluster_name,
         namespaces_scanned: namespaces.into_iter().collect(),
     };
-    Report { metadata, images, helm_releases: Vec::new(), summary, run: Some(run) }
+    Report { metadata, images, helm_releases, summary, run: Some(run) }
 }
 
-fn run(rows: &RowBook, subjects: usize, summary: &Summary, closing: &Closing) -> Run {
+fn run(
+    rows: &RowBook,
+    subjects: usize,
+    (summary, releases): (&Summary, &[HelmRelease]),
+    closing: &Closing,
+) -> Run {
     let mut problems = closing.discovery.problems.clone();
     problems.sort();
     problems.dedup();
     let mut partial_reasons: Vec<_> = closing.cut_short.iter().cloned().collect();
+    let not_reached_releases = releases
+        .iter()
+        .filter(|release| release_stages(release).any(|(_, stage)| stage.outcome == OutcomeWord::NotReached))
+        .count();
+    if not_reached_releases > 0 {
+        partial_reasons.push(format!(
+            "{not_reached_releases} of {} Helm releases were not examined to the end",
+            releases.len()
+        ));
+    }
     let not_reached = summary.not_reached_images.unwrap_or_default();
     if not_reached > 0 {
         partial_reasons
@@ -111,6 +132,7 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
         provenance: attached::provenance(&dossier.provenance),
         attestations: attached::attestations(&dossier.provenance),
         update: dossier.update.found().cloned(),
+        helm_release: None,
         reference: row.image.reference.as_ref().ok().map(|reference| ReferenceRecord {
             registry: reference.registry.to_string(),
             repository: reference.repository.to_string(),
@@ -127,13 +149,13 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
             .and_then(some_unless_empty),
         media_type: finding.and_then(|finding| finding.media_type.clone()),
         stages: Some(Stages {
-            digest: Some(stage_record("digest", &dossier.digest, None, dossier)),
+            digest: Some(stage_record("digest", &dossier.digest, None, &dossier.trail)),
             signature: Some(attached::stage(
                 stage_record(
                     "signature",
                     &dossier.signature,
                     dossier.signature.found().and_then(|found| found.unanswered.as_ref()),
-                    dossier,
+                    &dossier.trail,
                 ),
                 &dossier.signature,
             )),
@@ -141,15 +163,15 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
                 "provenance",
                 &dossier.provenance,
                 dossier.provenance.found().and_then(|found| found.unanswered.as_ref()),
-                dossier,
+                &dossier.trail,
             )),
             sbom: Some(stage_record(
                 "sbom",
                 &dossier.sbom,
                 dossier.sbom.found().and_then(|found| found.unanswered.as_ref()),
-                dossier,
+                &dossier.trail,
             )),
-            update: Some(stage_record("update", &dossier.update, None, dossier)),
+            update: Some(stage_record("update", &dossier.update, None, &dossier.trail)),
         }),
     }
 }
@@ -178,11 +200,11 @@ fn drift(outcome: &Outcome<DigestFinding>, running: &Running) -> Option<Drift> {
 }
 
 /// How a stage fared. One that found something while a place did not answer has failed: there may be more.
-fn stage_record<T>(
+pub(super) fn stage_record<T>(
     stage: &str,
     outcome: &Outcome<T>,
     unanswered: Option<&Failure>,
-    dossier: &Dossier,
+    trail: &Trail,
 ) -> StageRecord {
     let failed = |failure: &Failure| {
         (OutcomeWord::Failed, Some(Reason { kind: Some(failure.kind), message: failure.message.clone() }))
@@ -195,12 +217,14 @@ fn stage_record<T>(
         Outcome::Skipped(why) => (OutcomeWord::Skipped, Some(Reason { kind: None, message: why.clone() })),
         Outcome::NotReached => (OutcomeWord::NotReached, None),
     };
-    StageRecord { outcome: word, reason, asked: dossier.trail.of(stage) }
+    StageRecord { outcome: word, reason, asked: trail.of(stage) }
 }
 
 /// Counts over rows, as [`Summary`] describes them.
-pub fn summarise(images: &[ImageRecord]) -> Summary {
+pub fn summarise(images: &[ImageRecord], releases: &[HelmRelease]) -> Summary {
     let count = |says: &dyn Fn(&ImageRecord) -> bool| images.iter().filter(|row| says(row)).count();
+    let count_releases =
+        |says: &dyn Fn(&HelmRelease) -> bool| releases.iter().filter(|release| says(release)).count();
     let drift =
         |state: DriftState| count(&|row| row.drift.as_ref().is_some_and(|drift| drift.state == state));
     let verdict = |verdict: SignatureVerdict| {
@@ -223,8 +247,14 @@ pub fn summarise(images: &[ImageRecord]) -> Summary {
             row.provenance.as_ref().is_some_and(|found| found.has_provenance)
         }),
         images_with_updates: count(&|row| row.update.as_ref().is_some_and(|update| update.update_available)),
-        total_helm_releases: 0,
-        helm_releases_with_updates: 0,
+        total_helm_releases: releases.len(),
+        helm_releases_with_updates: count_releases(&|release| {
+            release.update.as_ref().is_some_and(|update| update.update_available)
+        }),
+        unhealthy_helm_releases: Some(count_releases(&HelmRelease::is_unhealthy)),
+        failed_helm_releases: Some(count_releases(&|release| {
+            release_stages(release).any(|(_, stage)| stage.outcome == OutcomeWord::Failed)
+        })),
         drifted_images: Some(drift(DriftState::Drifted)),
         digest_gone_images: Some(drift(DriftState::DigestGone)),
         tag_gone_images: Some(drift(DriftState::TagGone)),
@@ -239,6 +269,14 @@ pub fn summarise(images: &[ImageRecord]) -> Summary {
                 .collect(),
         ),
     }
+}
+
+/// The stages a release tells of, by name, in order.
+pub fn release_stages(release: &HelmRelease) -> impl Iterator<Item = (&'static str, &StageRecord)> {
+    release.stages.iter().flat_map(|stages| {
+        let all = [("release", &stages.release), ("chart", &stages.chart)];
+        all.into_iter().filter_map(|(name, stage)| Some((name, stage.as_ref()?)))
+    })
 }
 
 /// The stages a row tells of, by name, in order.

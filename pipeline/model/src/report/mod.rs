@@ -8,8 +8,11 @@ mod attached;
 pub mod build;
 pub mod discovery;
 pub mod export;
+pub mod helm;
+mod releases;
 pub mod types;
 
 pub use build::{Closing, build};
 pub use discovery::{Discovery, DiscoveryProblem, ProblemReason};
+pub use helm::*;
 pub use types::*;

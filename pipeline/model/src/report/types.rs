@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::discovery::DiscoveryProblem;
+use super::helm::{HelmRelease, ReleaseLink};
 use crate::digest_finding::DriftState;
 use crate::evidence::Asked;
 use crate::findings::PolicyRecord;
@@ -100,6 +101,9 @@ pub struct ImageRecord {
     /// The media type of the manifest or index that `digest` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
+    /// The Helm release that brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helm_release: Option<ReleaseLink>,
     /// How each stage fared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stages: Option<Stages>,
@@ -308,26 +312,6 @@ pub struct Reason {
     pub message: String,
 }
 
-/// A Helm release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HelmRelease {
-    /// The release's name.
-    pub release_name: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// The chart's name.
-    pub chart: String,
-    /// The chart's version.
-    pub version: String,
-    /// The version of what the chart installs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub app_version: Option<String>,
-    /// The release's status.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
-}
-
 /// Counts over a report. Every count of images counts rows, but `uniqueImages` counts image names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -372,6 +356,12 @@ pub struct Summary {
     /// Rows with at least one stage that the run did not reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_reached_images: Option<usize>,
+    /// Helm releases that are neither deployed nor uninstalled on purpose: failed, or hanging in a pending action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhealthy_helm_releases: Option<usize>,
+    /// Helm releases with at least one stage that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_helm_releases: Option<usize>,
     /// Failures by stage and kind, in rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<Vec<FailureCount>>,
