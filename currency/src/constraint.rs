@@ -64,11 +64,11 @@ impl Constraint {
     }
 }
 
-/// The version of a cluster, as its API writes it.
+/// The version of a cluster, as its API writes it; nothing for a build that was not told its version.
 pub fn cluster_version(text: &str) -> Option<Version> {
     let text = text.trim().trim_start_matches('v');
     let bound = bound(text.split(['-', '+']).next()?).ok()?;
-    (bound.parts >= 2).then_some(bound.version)
+    (bound.parts >= 2 && bound.version.major > 0).then_some(bound.version)
 }
 
 fn all_of(text: &str) -> Result<Vec<Comparison>, String> {
@@ -221,6 +221,7 @@ mod tests {
         assert_eq!(read("v1.28.5+k3s1").as_deref(), Some("1.28.5"));
         assert_eq!(read("1.29").as_deref(), Some("1.29.0"));
         assert_eq!(read("unknown"), None);
+        assert_eq!(read("v0.0.0-master+$Format:%H$"), None);
         assert!(Constraint::parse(">=1.21.0").unwrap().allows(&cluster_version("v1.27.3-gke.100").unwrap()));
     }
 
