@@ -268,12 +268,11 @@ async fn nginx(folder: &Path, root: &Path) -> (Server, String, PathBuf) {
     let log = folder.join("access.log");
     let scratch = folder.join("nginx");
     std::fs::create_dir_all(&scratch).unwrap();
-    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("{kind}_temp_path {}/{kind};\n", scratch.display()))
-        .collect();
+    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};", scratch.display()))
+        .join("\n");
     let config = format!(
-        "daemon off;\nworker_processes 1;\npid {scratch}/pid;\nerror_log {scratch}/error.log;\nevents {{}}\nhttp {{\n{paths}\
+        "daemon off;\nworker_processes 1;\npid {scratch}/pid;\nerror_log {scratch}/error.log;\nevents {{}}\nhttp {{\n{paths}\n\
          log_format plain '$request_uri $status';\naccess_log {log} plain;\n\
          server {{ listen 127.0.0.1:{port}; location / {{ root {root}; }} }}\n}}\n",
         scratch = scratch.display(),
