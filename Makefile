@@ -39,6 +39,7 @@ docs: ## Writes the generated references in docs/ anew
 .PHONY: bench
 bench: ## Prints the figures of docs/benchmarks.md
 	$(CARGO) bench --locked --bench pipeline
+	$(CARGO) bench --locked --bench lists
 	$(CARGO) bench --locked --bench pods
 	$(CARGO) bench --locked --bench engine
 

@@ -2,8 +2,10 @@
 //! peak memory. `cargo bench --bench pipeline [-- IMAGES PODS LATENCY_MS]`.
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a bench prints rounded figures")]
 
+mod measure;
+
 use std::fmt::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use provenance_testbed::Fleet;
@@ -34,7 +36,11 @@ fn main() {
 
     let registry = fleet.registries.values().next().expect("the fleet has a registry");
     println!("{images} images, {pods} pods, {latency_ms} ms, {CONCURRENCY} requests at once");
-    for (told, everything) in [("digests only", false), ("everything on", true)] {
+    for (told, everything, age) in [
+        ("digests only", false, false),
+        ("everything on", true, false),
+        ("everything on, and --image-age", true, true),
+    ] {
         println!("\n{told}");
         println!("| run | registry requests | an image | API requests | wall | floor | CPU | peak memory |");
         println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
@@ -42,7 +48,7 @@ fn main() {
             registry.clear_log();
             let api_before = fleet.kube.log().len();
             let began = Instant::now();
-            let (cpu, peak) = collect(&kubeconfig, &folder.path().join("reports"), everything);
+            let (cpu, peak) = collect(&kubeconfig, &folder.path().join("reports"), everything, age);
             let wall = began.elapsed();
             let requests = registry.log().len();
             let api = fleet.kube.log().len() - api_before;
@@ -61,8 +67,14 @@ fn main() {
 }
 
 /// Runs the collector; answers its CPU time and its peak resident memory in KiB.
-fn collect(kubeconfig: &std::path::Path, reports: &std::path::Path, everything: bool) -> (Duration, u64) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_provenance-collector"))
+fn collect(
+    kubeconfig: &std::path::Path,
+    reports: &std::path::Path,
+    everything: bool,
+    age: bool,
+) -> (Duration, u64) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_provenance-collector"));
+    command
         .arg("collect")
         .env("KUBECONFIG", kubeconfig)
         .env("PROVENANCE_REPORT_PATH", reports)
@@ -73,37 +85,10 @@ fn collect(kubeconfig: &std::path::Path, reports: &std::path::Path, everything: 
         .env("PROVENANCE_VERIFY_SIGNATURES", everything.to_string())
         .env("PROVENANCE_CHECK_PROVENANCE", everything.to_string())
         .env("PROVENANCE_CHECK_SBOM", everything.to_string())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the collector can be started");
-    let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
-    let (mut cpu, mut peak) = (Duration::ZERO, 0);
-    // The kernel keeps both only while the process lives, so they are read until it ends.
-    loop {
-        if let Some(now) = peak_kib(&process) {
-            peak = peak.max(now);
-        }
-        if let Some(now) = cpu_time(&process) {
-            cpu = cpu.max(now);
-        }
-        if let Some(status) = child.try_wait().expect("a child can be waited for") {
-            assert!(status.success(), "the collector ended with {status}");
-            return (cpu, peak);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn peak_kib(process: &std::path::Path) -> Option<u64> {
-    let status = std::fs::read_to_string(process.join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-fn cpu_time(process: &std::path::Path) -> Option<Duration> {
-    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
-    let fields: Vec<_> = stat.rsplit(')').next()?.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    // Linux counts in hundredths of a second, whatever the machine.
-    Some(Duration::from_millis(ticks * 10))
+        .env("PROVENANCE_CHECK_UPDATES", everything.to_string())
+        .env("PROVENANCE_HELM_ENABLED", everything.to_string())
+        .env("PROVENANCE_IMAGE_AGE", age.to_string());
+    let measured = measure::run(&mut command);
+    assert!(measured.status.success(), "the collector ended with {}", measured.status);
+    (measured.cpu, measured.peak_kib)
 }

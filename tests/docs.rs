@@ -68,6 +68,23 @@ fn the_demos_report_and_the_older_collectors_are_valid_by_the_schema() {
 }
 
 #[test]
+fn the_configuration_file_in_the_documents_is_accepted() {
+    let text = std::fs::read_to_string(root().join("docs/updates.md")).unwrap();
+    let block = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let told = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_provenance-collector"));
+        let output = command.args(["scan", "--config"]).arg(&file).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(told(block).contains("nothing to scan"), "{}", told(block));
+    let wrong = told(&block.replace("level: minor", "level: tiny"));
+    assert!(wrong.contains("updates.rules[0]: level: \"tiny\" is none of"), "{wrong}");
+}
+
+#[test]
 fn links_between_the_documents_lead_somewhere() {
     let mut documents = vec![root().join("README.md")];
     for name in ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"] {

@@ -39,7 +39,8 @@ pub struct ChartStage {
     repositories: Repositories,
     rules: Option<ChartRules>,
     kube: Reader,
-    cluster: OnceCell<Option<Version>>,
+    /// The cluster's version, and what it answered.
+    cluster: OnceCell<(Option<Version>, String)>,
 }
 
 impl ChartStage {
@@ -165,10 +166,11 @@ impl ChartStage {
         let ask = async {
             let told = self.kube.get::<Told>("/version").await;
             let answer = told.as_ref().map_or_else(ToString::to_string, |told| told.git_version.clone());
-            asked.trail.note(asked.stage, "GET /version", answer);
-            told.ok().and_then(|told| cluster_version(&told.git_version))
+            (told.ok().and_then(|told| cluster_version(&told.git_version)), answer)
         };
-        self.cluster.get_or_init(|| ask).await.as_ref()
+        let (version, answer) = self.cluster.get_or_init(|| ask).await;
+        asked.trail.note(asked.stage, "GET /version", answer);
+        version.as_ref()
     }
 }
 

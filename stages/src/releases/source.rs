@@ -115,10 +115,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// Helm's records in objects of one kind.
     async fn records(&mut self, kind: StoredIn) {
-        let plural = match kind {
-            StoredIn::Secret => "secrets",
-            StoredIn::ConfigMap => "configmaps",
-        };
+        let plural = plural(kind);
         let query = "labelSelector=owner%3Dhelm";
         let is_everywhere = self.is_wanted.include.is_empty();
         if is_everywhere {
@@ -235,8 +232,31 @@ impl Search<'_> {
         Ok(groups.groups.into_iter().map(|group| group.preferred_version.group_version).collect())
     }
 
+    /// Whether a group's version has this kind: Argo's group is there without Argo CD.
+    async fn serves(&self, version: &str, plural: &str) -> Result<bool, ReadError> {
+        #[derive(Deserialize)]
+        struct Resources {
+            resources: Vec<Resource>,
+        }
+        #[derive(Deserialize)]
+        struct Resource {
+            name: String,
+        }
+        let resources: Resources = self.reader.get(&format!("/apis/{version}")).await?;
+        Ok(resources.resources.iter().any(|resource| resource.name == plural))
+    }
+
     /// All objects of a kind; one that cannot be read is told and left out.
     async fn kind<T: DeserializeOwned>(&mut self, version: &str, kind: &str, plural: &str) -> Vec<T> {
+        match self.serves(version, plural).await {
+            Ok(true) => {}
+            Ok(false) => return Vec::new(),
+            Err(error) => {
+                let message = format!("whether {kind} objects manage releases is not known: {error}");
+                self.note(kind, &error, message);
+                return Vec::new();
+            }
+        }
         let reader = self.reader.clone();
         let path = format!("/apis/{version}/{plural}");
         let mut pages = reader.list(&path, Detail::Whole);
@@ -260,8 +280,7 @@ impl Search<'_> {
                         }
                     }
                 }
-                // A group may be served without this kind.
-                Ok(None) | Err(ReadError::NotFound(_)) => return found,
+                Ok(None) => return found,
                 Err(error) => {
                     let message =
                         format!("what {kind} objects manage is not known: {error}{}", fix(&error, plural));
@@ -285,10 +304,7 @@ impl Search<'_> {
 
     /// Records that could not be listed.
     fn problem(&mut self, kind: StoredIn, error: &ReadError, namespace: Option<String>) {
-        let (object, plural) = match kind {
-            StoredIn::Secret => ("Secret", "secrets"),
-            StoredIn::ConfigMap => ("ConfigMap", "configmaps"),
-        };
+        let plural = plural(kind);
         let place = namespace
             .as_ref()
             .map_or_else(|| "the cluster".to_owned(), |namespace| format!("namespace {namespace:?}"));
@@ -298,7 +314,7 @@ impl Search<'_> {
                 rows_missing: true,
                 reason: ProblemReason::Stopped,
                 namespace: None,
-                kind: None,
+                kind: Some(DiscoveryProblem::RELEASE.to_owned()),
                 message: "Helm releases are missing: the run was stopped before they were listed".to_owned(),
             });
         }
@@ -312,11 +328,18 @@ impl Search<'_> {
             rows_missing: true,
             reason: reason(error),
             namespace,
-            kind: Some(object.to_owned()),
+            kind: Some(DiscoveryProblem::RELEASE.to_owned()),
             message: format!(
                 "Helm releases of {place} are missing, as far as {plural} hold them: {error}{fix}"
             ),
         });
+    }
+}
+
+fn plural(kind: StoredIn) -> &'static str {
+    match kind {
+        StoredIn::Secret => "secrets",
+        StoredIn::ConfigMap => "configmaps",
     }
 }
 

@@ -221,7 +221,7 @@ async fn see_different_rows(cluster: &Cluster, (registry, digest): (RealRegistry
     assert_eq!(report.images.len(), 6);
     let problems = report.run.unwrap().problems;
     assert!(
-        problems.iter().all(|problem| problem.reason == ProblemReason::Forbidden && !problem.rows_missing)
+        problems.iter().all(|problem| problem.reason == ProblemReason::Forbidden && !problem.is_partial())
     );
     assert!(
         problems.iter().any(|problem| problem.message.contains("pull secret by-pod/regcred")),

@@ -90,10 +90,10 @@ fn run(
         partial_reasons
             .push(format!("{not_reached} of {} rows were not examined to the end", summary.total_images));
     }
-    partial_reasons.extend(problems.iter().filter(|problem| problem.rows_missing).map(|p| p.message.clone()));
+    partial_reasons.extend(problems.iter().filter(|problem| problem.is_partial()).map(|p| p.message.clone()));
 
     let forbidden =
-        problems.iter().filter(|problem| problem.rows_missing && problem.reason == ProblemReason::Forbidden);
+        problems.iter().filter(|problem| problem.is_partial() && problem.reason == ProblemReason::Forbidden);
     let forbidden_namespaces: BTreeSet<_> =
         forbidden.filter_map(|problem| problem.namespace.clone()).collect();
     let forbidden_namespaces = forbidden_namespaces.into_iter().collect();

@@ -30,6 +30,19 @@ pub struct DiscoveryProblem {
     pub message: String,
 }
 
+impl DiscoveryProblem {
+    /// The kind under which problems with releases are told.
+    pub const RELEASE: &str = "HelmRelease";
+
+    /// Whether it makes a report partial: rows of images are missing, or a listing was cut short. Releases that the
+    /// account may not read are named, and missing; what was asked for of images is all there.
+    pub fn is_partial(&self) -> bool {
+        let is_unread_release =
+            self.kind.as_deref() == Some(Self::RELEASE) && self.reason == ProblemReason::Forbidden;
+        self.rows_missing && !is_unread_release
+    }
+}
+
 /// Why something could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,53 @@
+//! Runs the collector as a process of its own, and measures it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a process took.
+pub(crate) struct Measured {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// Its time by the clock.
+    #[allow(dead_code, reason = "each bench shows its own figures")]
+    pub(crate) wall: Duration,
+    /// Its CPU time.
+    pub(crate) cpu: Duration,
+    /// Its peak resident memory.
+    pub(crate) peak_kib: u64,
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Measured {
+    let began = Instant::now();
+    let mut child = command.stdout(Stdio::null()).spawn().expect("the collector can be started");
+    let process = PathBuf::from(format!("/proc/{}", child.id()));
+    let (mut cpu, mut peak_kib) = (Duration::ZERO, 0);
+    // The kernel keeps both only while the process lives, so they are read until it ends.
+    loop {
+        if let Some(now) = peak_of(&process) {
+            peak_kib = peak_kib.max(now);
+        }
+        if let Some(now) = cpu_of(&process) {
+            cpu = cpu.max(now);
+        }
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return Measured { status, wall: began.elapsed(), cpu, peak_kib };
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn peak_of(process: &Path) -> Option<u64> {
+    let status = std::fs::read_to_string(process.join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn cpu_of(process: &Path) -> Option<Duration> {
+    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+    let fields: Vec<_> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // Linux counts in hundredths of a second, whatever the machine.
+    Some(Duration::from_millis(ticks * 10))
+}
