@@ -216,11 +216,16 @@ impl Tag {
     /// Whether `longer` is a version of the line that this tag's version names, pre-releases aside: `1.27.0` of `1.27rc1`.
     pub(crate) fn begins(&self, longer: &Self) -> bool {
         let (ours, theirs) = (self.numbers(), longer.numbers());
+        // The version may have a build that its line has not: `17.0.9_9-jre` of `17-jre`.
+        let without_build = match longer.behind.split_first() {
+            Some((Element::Revision { .. }, rest)) => rest,
+            _ => &longer.behind,
+        };
         !ours.is_empty()
             && ours.len() < theirs.len()
             && theirs.starts_with(ours)
             && self.before == longer.before
-            && self.behind == longer.behind
+            && (self.behind == longer.behind || self.behind == without_build)
     }
 
     /// The order of two tags that are like `self`: by version, then part by part of the variant.

@@ -41,10 +41,19 @@ impl Index {
     /// What is wrong with it, in one line.
     pub fn read(reader: impl Read) -> Result<Self, String> {
         let mut options = serde_saphyr::Options::default();
-        // The number of bytes and of versions is bounded; an index has more nodes than the default allows.
-        options.budget = None;
+        // The number of bytes and of versions is bounded elsewhere. What is bounded here is what anchors may hold.
+        if let Some(budget) = &mut options.budget {
+            budget.max_reader_input_bytes = None;
+            budget.max_events = usize::MAX;
+            budget.max_nodes = usize::MAX;
+            budget.max_total_scalar_bytes = usize::MAX;
+            budget.max_total_comment_bytes = usize::MAX;
+            budget.max_recorded_anchor_events = 100_000;
+            budget.max_recorded_anchor_bytes = 8 << 20;
+        }
         options.with_snippet = false;
-        options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::LastWins;
+        // The last of doubled keys counts here too, and no mapping is held to find them.
+        options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::PassThrough;
         let written: Written = serde_saphyr::from_reader_with_options(reader, options).map_err(|error| {
             let told = error.to_string();
             format!("it is no index of charts: {}", told.lines().next().unwrap_or_default())
@@ -181,6 +190,8 @@ impl<'de> Deserialize<'de> for Lenient {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -217,6 +228,16 @@ generated: "2026-01-02T03:04:05Z"
         assert_eq!(index.versions("redis"), None);
         let as_json = r#"{"apiVersion":"v1","entries":{"nginx":[{"version":"1.2.0"}]}}"#;
         assert_eq!(Index::read(as_json.as_bytes()).unwrap().versions("nginx").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn anchors_do_not_make_it_large() {
+        let mut text = String::from("entries:\n  a: &all\n");
+        for version in 0..30_000 {
+            writeln!(text, "  - {{name: a, version: 1.0.{version}}}").unwrap();
+        }
+        text.push_str("  b: *all\n  c: *all\n");
+        assert!(Index::read(text.as_bytes()).is_err(), "what an anchor holds is bounded");
     }
 
     #[test]

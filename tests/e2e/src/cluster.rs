@@ -191,12 +191,36 @@ impl Cluster {
         self.kubeconfig(ADMIN_TOKEN, "default")
     }
 
+    /// Defines a kind, without its schema, and waits until it is served.
+    ///
+    /// # Panics
+    ///
+    /// Where the API server refuses it, or does not serve it in half a minute.
+    pub async fn define(&self, group_version: &str, kind: &str, plural: &str, is_namespaced: bool) {
+        let (group, version) = group_version.split_once('/').expect("a custom kind has a group");
+        let version = json!({
+            "name": version, "served": true, "storage": true,
+            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+        });
+        let object = json!({
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {
+                "group": group,
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "scope": if is_namespaced { "Namespaced" } else { "Cluster" },
+                "versions": [version],
+            },
+        });
+        self.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &object).await;
+        self.until_served(&format!("/apis/{group_version}/{plural}")).await;
+    }
+
     /// Waits until a kind that was just defined is served.
     ///
     /// # Panics
     ///
     /// Where that takes longer than half a minute.
-    pub async fn until_served(&self, collection: &str) {
+    async fn until_served(&self, collection: &str) {
         for _ in 0..300 {
             let request = Request::get(collection).body(Vec::new()).expect("the request is valid");
             if self.admin.request::<Value>(request).await.is_ok() {

@@ -11,6 +11,7 @@ use http::Request;
 use provenance_e2e::process::{Server, free_port, is_listening, run};
 use provenance_e2e::{Cluster, Kind, RealRegistry, collector, tool};
 use provenance_model::UpdateLevel;
+use provenance_model::release::Manager;
 use provenance_model::report::{HelmRelease, LinkedBy, OutcomeWord, Report, RepositoryFrom, StoredIn};
 use provenance_testbed::kube::{controller, pod};
 use serde_json::{Value, json};
@@ -387,6 +388,85 @@ async fn charts_are_compared_with_a_real_repository_and_real_registries() {
         .map(str::to_owned)
         .collect();
     assert_eq!(index, ["/index.yaml 200", "/index.yaml 304"]);
+    managers(&cluster, &kubeconfig, folder.path(), &url).await;
+}
+
+/// What Flux and Argo CD say of releases: one that Helm has stored too, one that nobody has. Without the rights to read
+/// their kinds the report says so, and has the stored ones.
+async fn managers(cluster: &Cluster, kubeconfig: &Path, folder: &Path, url: &str) {
+    for (group_version, kind, plural) in [
+        ("source.toolkit.fluxcd.io/v1", "HelmRepository", "helmrepositories"),
+        ("helm.toolkit.fluxcd.io/v2", "HelmRelease", "helmreleases"),
+        ("argoproj.io/v1alpha1", "Application", "applications"),
+    ] {
+        cluster.define(group_version, kind, plural, true).await;
+    }
+    let object = |version: &str, kind: &str, name: &str, spec: Value, status: Value| {
+        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "shop"},
+            "spec": spec, "status": status})
+    };
+    let (flux, source) = ("helm.toolkit.fluxcd.io/v2", "source.toolkit.fluxcd.io/v1");
+    let chart = json!({"spec": {"chart": "web", "version": "1.x", "sourceRef": {"kind": "HelmRepository", "name": "own"}}});
+    let argo = json!({
+        "source": {"repoURL": url, "chart": "web", "targetRevision": "1.2.1"},
+        "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
+    });
+    for (path, object) in [
+        (
+            format!("{source}/namespaces/shop/helmrepositories"),
+            object(source, "HelmRepository", "own", json!({"url": url}), json!({})),
+        ),
+        (
+            format!("{flux}/namespaces/shop/helmreleases"),
+            object(flux, "HelmRelease", "web", json!({"chart": chart}), json!({})),
+        ),
+        (
+            "argoproj.io/v1alpha1/namespaces/shop/applications".to_owned(),
+            object(
+                "argoproj.io/v1alpha1",
+                "Application",
+                "edge",
+                argo,
+                json!({"sync": {"status": "Synced"}}),
+            ),
+        ),
+    ] {
+        cluster.create(&format!("/apis/{path}"), &object).await;
+    }
+    let (report, status) = collect(kubeconfig, &folder.join("managed"), &[]);
+    assert_eq!((status, report.helm_releases.len()), (0, 5), "{:?}", report.run);
+    let web = release(&report, "web");
+    let (manager, update) = (web.manager.clone().unwrap(), web.update.clone().unwrap());
+    assert_eq!((manager.by, web.revision), (Manager::Flux, Some(1)));
+    assert_eq!(
+        (update.newest_available.as_deref(), update.repository_from),
+        (Some("1.3.0"), RepositoryFrom::Flux)
+    );
+    let edge = release(&report, "edge");
+    assert_eq!(
+        (edge.manager.clone().unwrap().by, edge.version.as_str(), edge.storage.clone()),
+        (Manager::ArgoCd, "1.2.1", None)
+    );
+    assert_eq!(edge.update.clone().unwrap().newest_available.as_deref(), Some("1.3.0"));
+
+    let rights = json!([{"apiGroups": [""], "resources": ["pods", "namespaces", "secrets", "configmaps"], "verbs": ["get", "list"]}]);
+    let token = cluster.account("limited", "shop", &rights, None).await;
+    let (report, status) =
+        collect(&cluster.kubeconfig(&token, "shop"), &folder.join("limited"), &["--pull-secrets=false"]);
+    assert_eq!((status, report.helm_releases.len()), (0, 4));
+    let run = report.run.unwrap();
+    let told = |kind: &str| {
+        run.problems.iter().any(|problem| problem.kind.as_deref() == Some(kind) && !problem.rows_missing)
+    };
+    assert!(told("HelmRelease") && told("Application"), "{:?}", run.problems);
+    for path in [
+        format!("{source}/namespaces/shop/helmrepositories/own"),
+        format!("{flux}/namespaces/shop/helmreleases/web"),
+        "argoproj.io/v1alpha1/namespaces/shop/applications/edge".to_owned(),
+    ] {
+        let request = Request::delete(format!("/apis/{path}")).body(Vec::new()).unwrap();
+        let _: Value = cluster.admin.request(request).await.unwrap();
+    }
 }
 
 /// A release with the evidence of another run: how it was asked is the one thing that may differ.

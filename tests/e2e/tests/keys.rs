@@ -162,20 +162,6 @@ async fn a_key_in_vault_verifies_what_it_signed() {
     }
 }
 
-/// Custom kinds as the policy-controller installs them, without their schemas.
-fn definition(plural: &str, kind: &str, version: &str) -> Value {
-    json!({
-        "metadata": {"name": format!("{plural}.policy.sigstore.dev")},
-        "spec": {
-            "group": "policy.sigstore.dev", "scope": "Cluster",
-            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
-            "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-            }}}],
-        },
-    })
-}
-
 fn collect(kubeconfig: &Path, folder: &Path, arguments: &[&str]) -> Report {
     let mut command = Command::new(collector());
     command.args(["collect", "--format", "json"]).args(arguments).env("KUBECONFIG", kubeconfig);
@@ -213,12 +199,10 @@ async fn keys_and_policies_of_the_cluster_itself_are_applied() {
     assert_eq!(report.run.unwrap().problems, []);
 
     // The cluster's own policies: one that names the Secret, one that cannot be used.
-    let kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    cluster.create(kinds, &definition("clusterimagepolicies", "ClusterImagePolicy", "v1beta1")).await;
-    cluster.create(kinds, &definition("trustroots", "TrustRoot", "v1alpha1")).await;
+    cluster.define("policy.sigstore.dev/v1beta1", "ClusterImagePolicy", "clusterimagepolicies", false).await;
+    cluster.define("policy.sigstore.dev/v1alpha1", "TrustRoot", "trustroots", false).await;
     let policy = |name: &str, spec: &Value| json!({"apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy", "metadata": {"name": name}, "spec": spec});
     let policies = "/apis/policy.sigstore.dev/v1beta1/clusterimagepolicies";
-    cluster.until_served(policies).await;
     let by_secret = json!([{"name": "us", "key": {"secretRef": {"name": "ours"}}}]);
     cluster
         .create(policies, &policy("ours", &json!({"images": [{"glob": "**"}], "authorities": by_secret})))

@@ -162,34 +162,6 @@ async fn workload(cluster: &Cluster, n: usize, namespace: &str, image: &str) -> 
     }
 }
 
-async fn rollout_kind(cluster: &Cluster) {
-    let version = json!({
-        "name": "v1alpha1", "served": true, "storage": true,
-        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-    });
-    let object = json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "rollouts.argoproj.io"},
-        "spec": {
-            "group": "argoproj.io",
-            "names": {"kind": "Rollout", "plural": "rollouts", "singular": "rollout"},
-            "scope": "Namespaced",
-            "versions": [version],
-        },
-    });
-    cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &object).await;
-    let began = std::time::Instant::now();
-    loop {
-        let list = http::Request::get("/apis/argoproj.io/v1alpha1/rollouts").body(Vec::new()).unwrap();
-        if cluster.admin.request_text(list).await.is_ok() {
-            return;
-        }
-        assert!(began.elapsed().as_secs() < 60, "the Rollout kind is not served");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-}
-
 /// Rows by namespace, workload and image: pods, state and digest.
 type Rows = BTreeMap<(String, String, String), (Option<usize>, DriftState, Option<String>)>;
 
@@ -234,7 +206,7 @@ async fn five_hundred_pods_on_fifty_images_have_every_row_right_with_exactly_the
         let (folder, hosts) = (folder.path().to_owned(), (distribution.host(), ggcr.host()));
         tokio::task::spawn_blocking(move || push_images(&folder, &hosts.0, &hosts.1)).await.unwrap()
     };
-    rollout_kind(&cluster).await;
+    cluster.define("argoproj.io/v1alpha1", "Rollout", "rollouts", true).await;
     for n in 0..10 {
         cluster.namespace(&format!("ns{n}")).await;
     }
