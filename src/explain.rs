@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use provenance_model::DriftState;
-use provenance_model::report::build::stages;
+use provenance_model::report::stages::stages;
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict, StageRecord};
 use provenance_model::trust::{Attached, Checked, SbomFormat};
 use provenance_model::update::Floating;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use provenance_model::DriftState;
-use provenance_model::report::build::stages;
+use provenance_model::report::stages::stages;
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict, StageRecord};
 use provenance_model::trust::Verdict;
 use provenance_model::update::Floating;

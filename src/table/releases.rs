@@ -1,7 +1,7 @@
 //! The Helm releases of a report as a table.
 
 use comfy_table::{Attribute, Cell, Color, Table};
-use provenance_model::report::build::release_stages;
+use provenance_model::report::stages::release_stages;
 use provenance_model::report::{HelmRelease, OutcomeWord, Report};
 
 use super::{Line, Style, plain, plural, printable};

@@ -24,7 +24,7 @@ use super::gate::{GateLimits, GateView, Gates};
 use super::mirror::{Mirrors, Place};
 use super::paging::next_page;
 use super::session::Session;
-use super::tags::TagList;
+use super::tag_list::TagList;
 use super::tls::Tls;
 use super::transport::{Answer, Question, Transport};
 use crate::credentials::CredentialBook;

@@ -6,80 +6,13 @@ use std::collections::BTreeMap;
 use http::Method;
 use jiff::Timestamp;
 use provenance_engine::{Failure, FailureKind};
-use provenance_model::Digest;
 use serde::Deserialize;
 use url::Url;
 
 use super::asking::Asking;
 use super::client::{RegistryClient, get, note, present};
 use super::paging::next_page;
-
-/// The tags of a repository, in the registry's order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TagList {
-    /// One tag a line: no tag holds a line break, and a list can be long.
-    lines: String,
-    length: usize,
-    is_all: bool,
-    named: BTreeMap<Digest, Named>,
-}
-
-/// What the list says of a digest that tags name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The tags.
-    pub tags: Vec<String>,
-    /// When it was pushed.
-    pub pushed_at: Option<Timestamp>,
-}
-
-impl TagList {
-    /// Every tag.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.lines.lines()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// Whether the registry has no others.
-    pub fn is_all(&self) -> bool {
-        self.is_all
-    }
-
-    /// Whether this tag is among them.
-    pub fn contains(&self, tag: &str) -> bool {
-        self.iter().any(|known| known == tag)
-    }
-
-    /// What the list says of a digest; most registries' lists say nothing of digests.
-    pub fn named(&self, digest: &Digest) -> Option<&Named> {
-        self.named.get(digest)
-    }
-
-    /// Bytes in memory, roughly.
-    pub fn bytes(&self) -> usize {
-        let named: usize = self.named.values().map(|named| 200 + 40 * named.tags.len()).sum();
-        self.lines.len() + named
-    }
-
-    fn push(&mut self, tag: &str) {
-        self.lines.push_str(tag);
-        self.lines.push('\n');
-        self.length += 1;
-    }
-
-    fn last(&self) -> Option<&str> {
-        self.lines.lines().next_back()
-    }
-}
+use super::tag_list::{Named, TagList};
 
 #[derive(Deserialize)]
 struct Page {
@@ -156,24 +89,25 @@ impl RegistryClient {
                             && !described.tag.is_empty()
                         {
                             let pushed_at = described.pushed_at();
-                            list.named.insert(digest, Named { tags: described.tag, pushed_at });
+                            list.name(digest, Named { tags: described.tag, pushed_at });
                         }
                     }
                 }
                 if list.bytes() > self.caps.list_bytes {
                     let why = format!(
                         "{place}: the list has more than {} bytes after {} tags",
-                        self.caps.list_bytes, list.length
+                        self.caps.list_bytes,
+                        list.len()
                     );
                     return Err(Failure::new(FailureKind::TooLarge, why));
                 }
             }
-            Ok(Some(TagList { is_all: true, ..list }))
+            Ok(Some(list.complete()))
         }
         .await;
         note(asking, &place, &answered, |list| match list {
-            Some(list) if list.is_all => format!("200 {} tags", list.length),
-            Some(list) => format!("200 {} tags, and there are more", list.length),
+            Some(list) if list.is_all() => format!("200 {} tags", list.len()),
+            Some(list) => format!("200 {} tags, and there are more", list.len()),
             None => "404, the registry has none".into(),
         });
         answered

@@ -3,7 +3,8 @@
 
 use provenance_engine::Outcome;
 
-use super::types::{OutcomeWord, Provenance, Sbom, Signature, SignatureVerdict, StageRecord};
+use super::parts::{OutcomeWord, StageRecord};
+use super::types::{Provenance, Sbom, Signature, SignatureVerdict};
 use crate::findings::{ProvenanceFinding, SbomFinding, SignatureFinding};
 use crate::trust::{AttestationRecord, Refusal, Verdict};
 

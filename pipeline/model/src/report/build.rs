@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use provenance_engine::{Failure, FailureKind, Outcome};
+use provenance_engine::{FailureKind, Outcome};
 
 use super::attached;
 use super::discovery::{Discovery, ProblemReason};
 use super::helm::HelmRelease;
+use super::parts::{OutcomeWord, WorkloadRecord};
 use super::releases;
+use super::stages::{release_stages, stage_record, stages};
 use super::types::{
-    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, OutcomeWord, Reason, ReferenceRecord,
-    RegistryUse, Report, Run, SignatureVerdict, StageRecord, Stages, Summary, WorkloadRecord,
+    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, ReferenceRecord, RegistryUse, Report, Run,
+    SignatureVerdict, Stages, Summary,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
-use crate::evidence::Trail;
 use crate::name::Digest;
 use crate::release::ReleaseDossier;
 use crate::rows::{Row, RowBook, RowKey};
@@ -199,27 +200,6 @@ fn drift(outcome: &Outcome<DigestFinding>, running: &Running) -> Option<Drift> {
     Some(Drift { state, tag_digest, running_digest, running_image_id })
 }
 
-/// How a stage fared. One that found something while a place did not answer has failed: there may be more.
-pub(super) fn stage_record<T>(
-    stage: &str,
-    outcome: &Outcome<T>,
-    unanswered: Option<&Failure>,
-    trail: &Trail,
-) -> StageRecord {
-    let failed = |failure: &Failure| {
-        (OutcomeWord::Failed, Some(Reason { kind: Some(failure.kind), message: failure.message.clone() }))
-    };
-    let (word, reason) = match outcome {
-        Outcome::Found(_) if let Some(failure) = unanswered => failed(failure),
-        Outcome::Found(_) => (OutcomeWord::Found, None),
-        Outcome::Absent => (OutcomeWord::Absent, None),
-        Outcome::Failed(failure) => failed(failure),
-        Outcome::Skipped(why) => (OutcomeWord::Skipped, Some(Reason { kind: None, message: why.clone() })),
-        Outcome::NotReached => (OutcomeWord::NotReached, None),
-    };
-    StageRecord { outcome: word, reason, asked: trail.of(stage) }
-}
-
 /// Counts over rows, as [`Summary`] describes them.
 pub fn summarise(images: &[ImageRecord], releases: &[HelmRelease]) -> Summary {
     let count = |says: &dyn Fn(&ImageRecord) -> bool| images.iter().filter(|row| says(row)).count();
@@ -269,26 +249,4 @@ pub fn summarise(images: &[ImageRecord], releases: &[HelmRelease]) -> Summary {
                 .collect(),
         ),
     }
-}
-
-/// The stages a release tells of, by name, in order.
-pub fn release_stages(release: &HelmRelease) -> impl Iterator<Item = (&'static str, &StageRecord)> {
-    release.stages.iter().flat_map(|stages| {
-        let all = [("release", &stages.release), ("chart", &stages.chart)];
-        all.into_iter().filter_map(|(name, stage)| Some((name, stage.as_ref()?)))
-    })
-}
-
-/// The stages a row tells of, by name, in order.
-pub fn stages(row: &ImageRecord) -> impl Iterator<Item = (&'static str, &StageRecord)> {
-    row.stages.iter().flat_map(|stages| {
-        let all = [
-            ("digest", &stages.digest),
-            ("signature", &stages.signature),
-            ("provenance", &stages.provenance),
-            ("sbom", &stages.sbom),
-            ("update", &stages.update),
-        ];
-        all.into_iter().filter_map(|(name, stage)| Some((name, stage.as_ref()?)))
-    })
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::types::{StageRecord, WorkloadRecord};
+use super::parts::{StageRecord, WorkloadRecord};
 use crate::release::Manager;
 use crate::update::UpdateLevel;
 

@@ -9,10 +9,13 @@ pub mod build;
 pub mod discovery;
 pub mod export;
 pub mod helm;
+pub mod parts;
 mod releases;
+pub mod stages;
 pub mod types;
 
 pub use build::{Closing, build};
 pub use discovery::{Discovery, DiscoveryProblem, ProblemReason};
 pub use helm::*;
+pub use parts::*;
 pub use types::*;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::build::stage_record;
 use super::helm::{HelmRelease, LinkedBy, ManagerRecord, ReleaseLink, ReleaseStages, Storage};
-use super::types::{ImageRecord, WorkloadRecord};
+use super::parts::WorkloadRecord;
+use super::stages::stage_record;
+use super::types::ImageRecord;
 use crate::release::{Managed, ReleaseDossier, ReleaseFacts, ReleaseHint, ReleaseSubject, Stored};
 
 /// Makes the records, in the order of namespace and name, and links them with the rows. `hints` are the rows' own, in

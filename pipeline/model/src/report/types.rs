@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::discovery::DiscoveryProblem;
 use super::helm::{HelmRelease, ReleaseLink};
+use super::parts::{StageRecord, WorkloadRecord};
 use crate::digest_finding::DriftState;
-use crate::evidence::Asked;
 use crate::findings::PolicyRecord;
 use crate::sighting::ContainerKind;
 use crate::trust::{AttestationRecord, Build, Checked, Refusal, SbomRecord, SignatureRecord};
@@ -107,15 +107,6 @@ pub struct ImageRecord {
     /// How each stage fared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stages: Option<Stages>,
-}
-
-/// A workload by kind and name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WorkloadRecord {
-    /// The kind, such as `Deployment`.
-    pub kind: String,
-    /// The name.
-    pub name: String,
 }
 
 /// Signature facts.
@@ -269,47 +260,6 @@ pub struct Stages {
     /// The update stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<StageRecord>,
-}
-
-/// How one stage fared on a row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StageRecord {
-    /// The outcome.
-    pub outcome: OutcomeWord,
-    /// Why, for a stage that failed or was skipped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Reason>,
-    /// The places asked, and their answers, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub asked: Vec<Asked>,
-}
-
-/// The five outcomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum OutcomeWord {
-    /// An answer that says something.
-    Found,
-    /// Every place answered, and nothing is there.
-    Absent,
-    /// It could not be found out.
-    Failed,
-    /// It was not asked, on purpose.
-    Skipped,
-    /// The run ended first.
-    NotReached,
-}
-
-/// Why a stage failed or was skipped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Reason {
-    /// The failure's kind; absent for a stage that was skipped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<FailureKind>,
-    /// One line that names the input.
-    pub message: String,
 }
 
 /// Counts over a report. Every count of images counts rows, but `uniqueImages` counts image names.
