@@ -55,6 +55,9 @@ fn image(row: &ImageRecord, line: &mut impl FnMut(String)) {
     line("Ask the registry yourself:".to_owned());
     line(format!("  crane manifest {}", printable(&row.image)));
     let repository = format!("{}/{}", reference.registry, reference.repository);
+    if row.update.is_some() {
+        line(format!("  crane ls {repository}"));
+    }
     for attached in attached(row) {
         line(format!("  crane manifest {repository}@{}", printable(&attached.manifest)));
         if let Some(blob) = &attached.blob {

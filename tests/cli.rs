@@ -202,6 +202,8 @@ async fn sigterm_while_pods_are_still_listed_reports_those_that_were_seen() {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // The answers are on their way through the line.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     signal(&child, "TERM");
     let (status, _, err) = told(&wait(child).await);
     assert_eq!(status, 3, "{err}");

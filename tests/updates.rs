@@ -312,6 +312,19 @@ async fn a_floating_tag_is_current_where_its_digest_runs_and_else_moved() {
 }
 
 #[tokio::test]
+async fn an_image_without_a_tag_or_named_latest_is_no_update_and_needs_no_list() {
+    let registry = with_tags(&["latest", "1.0", "2.0"]).await;
+    registry.fault(Fault::on("/tags/list", Effect::status(403)));
+    for written in [format!("{}/{REPOSITORY}", registry.host()), image(&registry, "latest")] {
+        let source = given(std::slice::from_ref(&written));
+        let mut report = report(source, settings(), support::updates(), Trust::default()).await;
+        let update = report.images.remove(0).update.unwrap();
+        assert_eq!((update.current_tag.as_str(), update.update_available), ("latest", false), "{written}");
+        assert_eq!((update.newest_available, update.floating), (None, Some(Floating::Unknown)));
+    }
+}
+
+#[tokio::test]
 async fn an_image_pinned_without_a_tag_is_told_its_tags_where_the_list_tells() {
     for lists_digests in [true, false] {
         let registry =

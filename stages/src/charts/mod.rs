@@ -212,7 +212,8 @@ fn told(
         0 => String::new(),
         count => format!("; {count} newer for another Kubernetes"),
     };
-    let listed = format!("{} versions listed{others}", comparison.listed);
+    let versions = if comparison.listed == 1 { "version" } else { "versions" };
+    let listed = format!("{} {versions} listed{others}", comparison.listed);
     let reason = match &comparison.newest {
         Some(newest) => format!("{} -> {newest} ({listed})", facts.version),
         None => format!("nothing is newer ({listed})"),

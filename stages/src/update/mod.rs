@@ -12,7 +12,7 @@ pub mod upgrade;
 
 use std::sync::Arc;
 
-use provenance_currency::{Bump, Comparison, compare};
+use provenance_currency::{Bump, Comparison, Scheme, compare};
 use provenance_engine::{Failure, FailureKind, Outcome, Stage};
 use provenance_model::update::Floating;
 use provenance_model::{Digest, Dossier, DriftState, Update, UpdateLevel};
@@ -87,29 +87,29 @@ impl Stage<Dossier> for UpdateStage {
         if let Targets::None(Outcome::Failed(failure)) = Targets::of(dossier) {
             return Err(failure);
         }
-        let (registry, repository) = chosen.elsewhere.as_ref().map_or_else(
-            || (asking.registry, asking.repository),
-            |(registry, repository)| (registry, repository),
-        );
-        let kept = self.lists.list(&Asking { registry, repository, ..asking }).await;
-        let Some(list) = kept.tell(&asking)? else {
-            if dossier.digest == Outcome::Absent {
-                return Ok(Outcome::Absent);
-            }
-            let why = format!("{registry}/{repository}: the registry has no list of its tags");
-            return Err(Failure::new(FailureKind::UnexpectedStatus, why));
+        let moves = reference.tag.as_ref().filter(|tag| chosen.is_name(tag.as_str()));
+        let kept = match moves {
+            // No list says what is newer than a name.
+            Some(_) => None,
+            None => Some(self.list(&asking, &chosen).await),
         };
-        let mut update = match &reference.tag {
-            Some(tag) => of_tag(tag.as_str(), &kept, list, &chosen).await?,
-            None => of_digest(reference.digest.as_ref(), list),
+        let list = match &kept {
+            Some(kept) => kept.tell(&asking)?.as_ref(),
+            None => None,
+        };
+        let mut update = match (&reference.tag, &kept, list) {
+            (Some(tag), None, _) => of_name(tag.as_str()),
+            (_, _, None) if dossier.digest == Outcome::Absent => return Ok(Outcome::Absent),
+            (_, _, None) => return Err(no_list(&asking, &chosen)),
+            (Some(tag), Some(kept), Some(list)) => of_tag(tag.as_str(), kept, list, &chosen).await?,
+            (None, _, Some(list)) => of_digest(reference.digest.as_ref(), list),
         };
         if update.floating.is_some() {
             update.floating = Some(floating(dossier));
         }
         update.rule.clone_from(&chosen.named);
         // When it was made is worth a word, and not worth failing for: the evidence has what went wrong.
-        if let Ok(Some((at, from))) =
-            age::created(&self.client, &asking, dossier, Some(list), self.reads_age).await
+        if let Ok(Some((at, from))) = age::created(&self.client, &asking, dossier, list, self.reads_age).await
         {
             (update.created_at, update.created_from) = (Some(at), Some(from));
         }
@@ -118,6 +118,31 @@ impl Stage<Dossier> for UpdateStage {
             update.upgrade = Some(Box::pin(examination.compare(dossier, reference, &newest)).await);
         }
         Ok(Outcome::Found(update))
+    }
+}
+
+impl UpdateStage {
+    async fn list(&self, asking: &Asking<'_>, chosen: &Chosen) -> Arc<Kept<Option<TagList>>> {
+        let (registry, repository) = chosen.repository(asking);
+        self.lists.list(&Asking { registry, repository, ..*asking }).await
+    }
+}
+
+/// A repository whose image was found, and of which the registry has no list.
+fn no_list(asking: &Asking<'_>, chosen: &Chosen) -> Failure {
+    let (registry, repository) = chosen.repository(asking);
+    let why = format!("{registry}/{repository}: the registry has no list of its tags");
+    Failure::new(FailureKind::UnexpectedStatus, why)
+}
+
+/// A tag that is a name.
+fn of_name(tag: &str) -> Update {
+    Update {
+        current_tag: tag.to_owned(),
+        scheme: Some(Scheme::Floating.to_string()),
+        reason: Some("a name that moves: it is current while it names what runs".to_owned()),
+        floating: Some(Floating::Unknown),
+        ..Update::default()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Which rule is for an image: the configuration file's first that matches, then the pod's annotations.
 
-use provenance_currency::{Pattern, Pins, Rule, TagOrder};
+use provenance_currency::{Pattern, Pins, Rule, Scheme, Tag, TagOrder};
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{Image, ImageReference, Registry, Repository, UpdateLevel, UpdateWishes};
 use provenance_trust::policy::Glob;
+
+use crate::registry::Asking;
 
 /// What counts as an update, for every image.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +90,22 @@ impl UpdateRules {
 }
 
 impl Chosen {
+    /// Whether a tag is a name without a version, by itself or because a rule says so.
+    pub(super) fn is_name(&self, tag: &str) -> bool {
+        match self.rule.order {
+            Some(order) => order == TagOrder::Floating,
+            None => Tag::parse(tag).scheme() == Scheme::Floating,
+        }
+    }
+
+    /// The repository whose tags count.
+    pub(super) fn repository<'a>(&'a self, asking: &Asking<'a>) -> (&'a Registry, &'a Repository) {
+        match &self.elsewhere {
+            Some((registry, repository)) => (registry, repository),
+            None => (asking.registry, asking.repository),
+        }
+    }
+
     fn heed(&mut self, wishes: &UpdateWishes) -> Result<(), Failure> {
         let refuse = |why: String| Failure::new(FailureKind::Malformed, why);
         if let Some(why) = wishes.refused.first() {
