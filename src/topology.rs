@@ -158,6 +158,7 @@ pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
         SbomStage::new(attachments, verification, checks.sboms)
     };
     let examination = updates.upgrades.then(|| Examination {
+        client: Arc::clone(client),
         digest: digest(),
         signature: signature(),
         provenance: provenance(),

@@ -389,6 +389,24 @@ async fn an_upgrade_says_what_it_would_lose() {
         (upgrade, loses)
     };
 
+    // For one platform of two, and no index any more.
+    registry.push(REPOSITORY, "1.0.1", &BuiltImage::single("one for amd64"));
+    let both = BuiltImage::multi("one for both", &["linux/amd64", "linux/arm64"]);
+    registry.push(REPOSITORY, "1.0.0-both", &both);
+    registry.push(REPOSITORY, "1.0.1-both", &BuiltImage::single("one for amd64"));
+    let (found, loses) = upgrade().await;
+    assert_eq!(
+        (found.has_platform, loses.contains(&Lost::Platform)),
+        (Some(true), false),
+        "{:?}",
+        found.loses
+    );
+    let images = [image(&registry, "1.0.0-both")];
+    let settings_of = UpdateSettings { upgrades: true, ..support::updates() };
+    let report = report(given(&images), settings(), settings_of, trust()).await;
+    let of_both = report.images[0].update.clone().unwrap().upgrade.unwrap();
+    assert_eq!(of_both.loses[0].message, "1.0.1-both is not made for linux/arm64, what runs is");
+
     let newer = registry.push(REPOSITORY, "1.1.0", &BuiltImage::multi("two", &["linux/arm64"]));
     let (found, loses) = upgrade().await;
     assert_eq!(loses, [Lost::Platform, Lost::Signature, Lost::Provenance, Lost::Sbom], "{:?}", found.loses);

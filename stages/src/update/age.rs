@@ -10,7 +10,7 @@ use crate::registry::content::{meant_time, usual_first};
 use crate::registry::{Asking, Name, RegistryClient, TagList};
 
 /// Bytes of an image's configuration.
-const CONFIG_BYTES: usize = 1 << 20;
+pub(super) const CONFIG_BYTES: usize = 1 << 20;
 
 /// When what runs was made, and what says so; nothing where nothing says so.
 pub(super) async fn created(

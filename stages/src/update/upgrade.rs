@@ -1,17 +1,25 @@
 //! What an upgrade would lose: the newest tag is examined as what runs was, and the two are compared.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use provenance_engine::{Failure, Outcome, Stage};
 use provenance_model::trust::Verdict;
 use provenance_model::update::{Loss, Lost, Upgrade};
-use provenance_model::{Asked, Digest, Dossier, ImageReference, Running, SignatureFinding, Subject, Tag};
+use provenance_model::{
+    Asked, Digest, Dossier, ImageReference, Platform, Running, SignatureFinding, Subject, Tag,
+};
+use serde::Deserialize;
 
+use super::age::CONFIG_BYTES;
+use crate::registry::{Asking, Name, RegistryClient};
 use crate::{DigestStage, ProvenanceStage, SbomStage, SignatureStage};
 
 /// The stages that what runs goes through, for the newest tag.
 #[derive(Debug)]
 pub struct Examination {
+    /// The way to registries.
+    pub client: Arc<RegistryClient>,
     /// What the tag names.
     pub digest: DigestStage,
     /// Who signed it.
@@ -40,7 +48,56 @@ impl Examination {
         {
             running.trail.note(super::UpdateStage::NAME, place, answer);
         }
-        compared(running, &newest, tag)
+        let mut upgrade = compared(running, &newest, tag);
+        if let (Some(of_running), Some(of_newest)) =
+            (self.platforms(running, running).await, self.platforms(&newest, running).await)
+        {
+            platforms(&of_running, &of_newest, &mut upgrade);
+        }
+        upgrade
+    }
+
+    /// The platform that runs, or where it is not known which of an index runs, all of its platforms. An image that is no
+    /// index says its platform in its configuration.
+    async fn platforms(&self, dossier: &Dossier, evidence: &Dossier) -> Option<Vec<Platform>> {
+        #[derive(Deserialize)]
+        struct Config {
+            os: String,
+            architecture: String,
+            variant: Option<String>,
+        }
+        let finding = dossier.digest.found()?;
+        if let Some(platform) = &finding.platform {
+            return Some(vec![platform.clone()]);
+        }
+        if !finding.platforms.is_empty() {
+            return Some(finding.platforms.clone());
+        }
+        let reference = dossier.subject.reference.as_ref().ok()?;
+        let asking = Asking {
+            stage: super::UpdateStage::NAME,
+            registry: &reference.registry,
+            repository: &reference.repository,
+            scope: &dossier.subject.scope,
+            trail: &evidence.trail,
+        };
+        let manifest = self.client.manifest(&asking, Name::Digest(finding.digest.as_ref()?)).await.ok()??;
+        let config = self.client.blob(&asking, &manifest.config_digest()?, CONFIG_BYTES).await.ok()??;
+        let Config { os, architecture, variant } = serde_json::from_slice(&config).ok()?;
+        Some(vec![Platform::new(&os, &architecture, variant.as_deref())])
+    }
+}
+
+/// What is made for fewer platforms may lack the one that runs.
+fn platforms(running: &[Platform], newest: &[Platform], upgrade: &mut Upgrade) {
+    // All 64-bit ARM is of variant 8, written or not.
+    let plain = |platform: &Platform| platform.to_string().replace("/arm64/v8", "/arm64");
+    let made_for: BTreeSet<_> = newest.iter().map(plain).collect();
+    let lost: Vec<_> = running.iter().map(plain).filter(|platform| !made_for.contains(platform)).collect();
+    upgrade.has_platform = Some(lost.is_empty());
+    if !lost.is_empty() {
+        let message = format!("{} is not made for {}, what runs is", upgrade.tag, lost.join(", "));
+        upgrade.loses.insert(0, Loss { what: Lost::Platform, message });
     }
 }
 
@@ -60,7 +117,6 @@ fn compared(running: &Dossier, newest: &Dossier, tag: &Tag) -> Upgrade {
         Outcome::Failed(failure) => upgrade.unknown.push(format!("what it names: {failure}")),
         Outcome::Skipped(_) | Outcome::NotReached => {}
     }
-    platform(running, newest, tag, &mut upgrade);
     signature(running, newest, tag, &mut upgrade);
     let provenance = |dossier: &Dossier| {
         let found = |finding: &provenance_model::ProvenanceFinding| {
@@ -78,21 +134,6 @@ fn compared(running: &Dossier, newest: &Dossier, tag: &Tag) -> Upgrade {
     };
     upgrade.has_sbom = attached(&mut upgrade, Lost::Sbom, "SBOM", &sbom(running), &sbom(newest));
     upgrade
-}
-
-fn platform(running: &Dossier, newest: &Dossier, tag: &Tag, upgrade: &mut Upgrade) {
-    let (Some(of_running), Some(of_newest)) = (running.digest.found(), newest.digest.found()) else { return };
-    // What runs tells its platform only where its index was seen.
-    let Some(platform) = &of_running.platform else { return };
-    if of_newest.platforms.is_empty() {
-        return;
-    }
-    let has = of_newest.platforms.contains(platform);
-    upgrade.has_platform = Some(has);
-    if !has {
-        let message = format!("{tag} is not made for {platform}");
-        lose(upgrade, Lost::Platform, message);
-    }
 }
 
 fn signature(running: &Dossier, newest: &Dossier, tag: &Tag, upgrade: &mut Upgrade) {
