@@ -8,12 +8,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use provenance_model::report::{Report, export};
-use provenance_sinks::FileSink;
+use provenance_sinks::{ConfigMapSink, FileSink, SinkError, UploadSink};
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::RegistryClient;
 
-use crate::config::Config;
+use crate::config::{Config, Output};
 use crate::options::{self, On};
 use crate::progress::Progress;
 use crate::refused::ConfigErrors;
@@ -32,6 +32,8 @@ const NO_REPORT: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 /// The report is written but partial.
 const PARTIAL: u8 = 3;
+/// The report is written, but not everywhere it should be. (4 is for findings that fail a check.)
+const NOT_EVERYWHERE: u8 = 5;
 
 /// Rows without a finding that a terminal is shown unasked.
 const FINE_ROWS_ON_A_TERMINAL: usize = 40;
@@ -210,9 +212,9 @@ fn with_runtime(work: impl Future<Output = Result<u8, Refusal>>) -> Result<u8, R
 async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let mut config = Config::read(On::Collect, matches)?;
     telemetry::start(&config.logs);
-    let sink = Sink::File(FileSink::new(&config.report_path, config.report_retention));
     let client = connect(&config.kubeconfig).await?;
-    sink.check().map_err(anyhow::Error::from)?;
+    let sinks = sinks(&config, &client)?;
+    check(&sinks)?;
     let Assembled { trust, problems } = std::mem::take(&mut config.trust).assemble(Some(&client)).await?;
     let helm = config.helm.take().map(|settings| Helm {
         client: client.clone(),
@@ -228,12 +230,12 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
     let report = examine(Source::Cluster(source, helm), &config, trust, about, &order).await?;
-    let report = write(sink, report, std::io::stderr().is_terminal()).await?;
+    let (report, is_everywhere) = write(&sinks, report, std::io::stderr().is_terminal()).await?;
     let format = matches.get_one::<String>("format").map(String::as_str);
     if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
         print(&report, format, matches.value_source("format").is_some())?;
     }
-    Ok(status_of(&report))
+    Ok(if is_everywhere { status_of(&report) } else { NOT_EVERYWHERE })
 }
 
 async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
@@ -266,14 +268,14 @@ async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
     telemetry::start(&config.logs);
     let (fleet, source, helm) = demo::start(&mut config).await?;
     let folder = matches.get_one::<PathBuf>("folder").cloned().unwrap_or_else(demo::folder);
-    let sink = Sink::File(FileSink::new(folder, None));
-    sink.check().map_err(anyhow::Error::from)?;
+    let sinks = [Sink::File(FileSink::new(folder, None))];
+    check(&sinks)?;
     let about = About { cluster_name: Some(demo::CLUSTER.into()), ..About::default() };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
     let report = examine(Source::Cluster(source, Some(helm)), &config, demo::trust()?, about, &order).await?;
     drop(fleet);
-    let report = write(sink, report, true).await?;
+    let (report, _) = write(&sinks, report, true).await?;
     print_as_asked(&report, matches)?;
     Ok(status_of(&report))
 }
@@ -301,16 +303,73 @@ async fn examine(
     Ok(report?)
 }
 
-/// Writes the report where blocking is allowed. The log says where it is; so does a line for people, if asked.
-async fn write(sink: Sink, report: Report, say_where: bool) -> Result<Report, Refusal> {
-    let written = tokio::task::spawn_blocking(move || sink.write(&report).map(|written| (written, report)));
-    let (written, report) =
-        written.await.context("writing the report panicked")?.map_err(anyhow::Error::from)?;
-    tracing::info!(path = %written.path.display(), removed = written.removed, "report written");
-    if say_where {
-        writeln!(std::io::stderr(), "report: {}", written.path.display()).ok();
+/// The sinks that are asked for.
+fn sinks(config: &Config, client: &kube::Client) -> Result<Vec<Sink>, Refusal> {
+    let agent = format!("provenance-collector/{VERSION}");
+    let sink = |output: &Output| -> Result<Sink, SinkError> {
+        Ok(match output {
+            Output::Pvc => Sink::File(FileSink::new(&config.report_path, config.report_retention)),
+            Output::ConfigMap { namespace, name } => {
+                Sink::ConfigMap(ConfigMapSink::new(client.clone(), namespace, name))
+            }
+            Output::Http { url, timeout, token } => {
+                Sink::Upload(UploadSink::new(url.clone(), *timeout, token.clone(), &agent)?)
+            }
+        })
+    };
+    let sinks: Result<Vec<_>, _> = config.outputs.iter().map(sink).collect();
+    Ok(sinks.map_err(anyhow::Error::from)?)
+}
+
+/// Makes sure that the report can be written somewhere, before it is made.
+fn check(sinks: &[Sink]) -> Result<(), Refusal> {
+    let mut refused = Vec::new();
+    for sink in sinks {
+        if let Err(error) = sink.check() {
+            refused.push((sink, error));
+        }
     }
-    Ok(report)
+    if refused.len() == sinks.len()
+        && let Some((_, error)) = refused.pop()
+    {
+        return Err(anyhow::Error::from(error).into());
+    }
+    for (sink, error) in refused {
+        tracing::error!(sink = sink.name(), "{error}; it is tried again when the report is made");
+    }
+    Ok(())
+}
+
+/// Writes the report to every sink, one not waiting for another. The log says where it is and is not; so does a line for
+/// people, if asked. Answers whether it is everywhere.
+async fn write(sinks: &[Sink], report: Report, say_where: bool) -> Result<(Arc<Report>, bool), Refusal> {
+    let report = Arc::new(report);
+    let written = futures::future::join_all(sinks.iter().map(|sink| sink.write(&report))).await;
+    let mut failures = Vec::new();
+    for (sink, written) in sinks.iter().zip(written) {
+        match written {
+            Ok(place) => {
+                tracing::info!(sink = sink.name(), place, "report written");
+                if say_where {
+                    writeln!(std::io::stderr(), "report: {place}").ok();
+                }
+            }
+            Err(error) => failures.push((sink, error)),
+        }
+    }
+    let is_everywhere = failures.is_empty();
+    if failures.len() == sinks.len()
+        && let Some((_, last)) = failures.pop()
+    {
+        for (_, error) in &failures {
+            complain(&error.to_string());
+        }
+        return Err(anyhow::Error::from(last).into());
+    }
+    for (sink, error) in failures {
+        tracing::error!(sink = sink.name(), "{error}");
+    }
+    Ok((report, is_everywhere))
 }
 
 fn status_of(report: &Report) -> u8 {

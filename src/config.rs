@@ -24,6 +24,7 @@ use crate::options::{self, On, Opt};
 use crate::refused::ConfigErrors;
 use crate::trust::TrustSettings;
 use file::File;
+use url::Url;
 
 /// Everything that can be set.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub cluster_name: Option<String>,
     /// Objects in one page of a listing.
     pub page_size: usize,
+    /// Where reports go.
+    pub outputs: Vec<Output>,
     /// The folder of reports.
     pub report_path: PathBuf,
     /// How long reports are kept; none for ever.
@@ -96,6 +99,29 @@ pub struct UpdateSettings {
     pub age: bool,
 }
 
+/// A place reports go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A folder.
+    Pvc,
+    /// A `ConfigMap`.
+    ConfigMap {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A dashboard.
+    Http {
+        /// Where it takes reports.
+        url: Url,
+        /// The longest one attempt may take.
+        timeout: Duration,
+        /// A file with a bearer token.
+        token: Option<PathBuf>,
+    },
+}
+
 /// How Helm releases are looked for.
 #[derive(Debug, Clone, Default)]
 pub struct HelmSettings {
@@ -153,10 +179,8 @@ impl Config {
             kubeconfig: reader.read(&options::KUBECONFIG, values::paths),
             cluster_name: reader.read(&options::CLUSTER_NAME, values::text),
             page_size: reader.read(&options::PAGE_SIZE, values::count),
-            report_path: {
-                reader.read(&options::REPORT_OUTPUT, |_| Ok(()));
-                reader.read(&options::REPORT_PATH, |value| Ok(PathBuf::from(value)))
-            },
+            outputs: reader.outputs(),
+            report_path: reader.read(&options::REPORT_PATH, |value| Ok(PathBuf::from(value))),
             report_retention: reader.read(&options::REPORT_RETENTION, values::retention),
             pull_secrets: reader.read(&options::PULL_SECRETS, values::boolean),
             registries: ClientSettings {
@@ -268,6 +292,40 @@ impl Reader<'_> {
         let all = self.read(&options::SBOM_DOCUMENTS, values::boolean);
         let documents = if all { Documents::All } else { Documents::Small };
         self.read(&options::CHECK_SBOM, values::boolean).then_some(documents)
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        const NAMES: [&str; 3] = ["pvc", "configmap", "http"];
+        let named = self.read(&options::REPORT_OUTPUT, |value| {
+            let names = values::list(value);
+            match names.iter().find(|name| !NAMES.contains(&name.as_str())) {
+                Some(_) => Err(format!("it is none of: {}", NAMES.join(", "))),
+                None => Ok(names),
+            }
+        });
+        let name = self.read(&options::REPORT_CONFIGMAP, values::object_name);
+        let namespace = self.read(&options::REPORT_CONFIGMAP_NAMESPACE, values::object_name);
+        let url = self.read(&options::REPORT_UPLOAD_URL, values::http_url);
+        let timeout = self.read(&options::REPORT_UPLOAD_TIMEOUT, values::limit);
+        let token = self.read(&options::REPORT_UPLOAD_TOKEN_FILE, values::text).map(PathBuf::from);
+        let has = |output: &str| named.iter().any(|name| name == output);
+        let mut outputs = Vec::new();
+        if has("pvc") {
+            outputs.push(Output::Pvc);
+        }
+        if has("configmap") {
+            outputs.push(Output::ConfigMap { namespace, name });
+        }
+        match url {
+            Some(url) if has("http") => outputs.push(Output::Http { url, timeout, token }),
+            None if has("http") => self.errors.push(format!(
+                "--{}=http needs --{}: where the dashboard takes reports",
+                options::REPORT_OUTPUT.flag,
+                options::REPORT_UPLOAD_URL.flag
+            )),
+            _ => {}
+        }
+        outputs
     }
 
     fn file(&mut self) -> File {
@@ -424,12 +482,30 @@ mod tests {
             errors,
             [
                 r#"--namespaces: "ok,Not_Ok" is refused: "Not_Ok" is no namespace name: lower-case letters, digits and '-', at most 63"#,
-                r#"--report-output: "s3" is refused: it is none of: pvc"#,
+                r#"--report-output: "s3" is refused: it is none of: pvc, configmap, http"#,
                 r#"--registry-concurrency: "0" is refused: it is not at least 1"#,
                 r#"--registry-timeout: "soon" is refused: it is no duration; write it like 30s, 1h30m or 168h"#,
                 r#"--log-format: "xml" is refused: it is none of: auto, json, text"#,
             ]
         );
+    }
+
+    #[test]
+    fn several_outputs_are_read_and_an_upload_needs_its_url() {
+        let config = read(&[
+            "--report-output",
+            "http, pvc",
+            "--report-upload-url",
+            "http://web:8081/internal/reports",
+        ]);
+        let outputs = config.unwrap().outputs;
+        assert_eq!(outputs.len(), 2);
+        assert!(matches!(&outputs[1], Output::Http { url, .. } if url.path() == "/internal/reports"));
+        let errors = read(&["--report-output", "http"]).unwrap_err().0;
+        assert!(errors[0].contains("needs --report-upload-url"), "{errors:?}");
+        let errors =
+            read(&["--report-upload-url", "dashboard:8081", "--report-configmap", "No_Name"]).unwrap_err().0;
+        assert_eq!(errors.len(), 2, "{errors:?}");
     }
 
     #[test]

@@ -108,10 +108,63 @@ pub const REPORT_OUTPUT: Opt = Opt {
     env: "PROVENANCE_REPORT_OUTPUT",
     value: "SINK",
     default: "pvc",
-    help: "Where the report goes: pvc, a folder",
-    choices: &["pvc"],
+    help: "Where the report goes, separated by commas: pvc (a folder), configmap, http (upload to a dashboard)",
     on: COLLECT,
     group: REPORT,
+    ..BASE
+};
+/// The `ConfigMap`'s name.
+pub const REPORT_CONFIGMAP: Opt = Opt {
+    flag: "report-configmap",
+    env: "PROVENANCE_REPORT_CONFIGMAP",
+    value: "NAME",
+    default: "provenance-report",
+    help: "The ConfigMap the report is written to",
+    on: COLLECT,
+    group: REPORT,
+    ..BASE
+};
+/// The `ConfigMap`'s namespace.
+pub const REPORT_CONFIGMAP_NAMESPACE: Opt = Opt {
+    flag: "report-configmap-namespace",
+    env: "PROVENANCE_REPORT_CONFIGMAP_NAMESPACE",
+    value: "NAME",
+    default: "default",
+    help: "The namespace of that ConfigMap",
+    on: COLLECT,
+    group: REPORT,
+    ..BASE
+};
+/// Where reports are uploaded to.
+pub const REPORT_UPLOAD_URL: Opt = Opt {
+    flag: "report-upload-url",
+    env: "PROVENANCE_REPORT_UPLOAD_URL",
+    value: "URL",
+    help: "Where the report is uploaded to: a dashboard's /internal/reports",
+    on: COLLECT,
+    group: REPORT,
+    ..BASE
+};
+/// The time limit of one attempt.
+pub const REPORT_UPLOAD_TIMEOUT: Opt = Opt {
+    flag: "report-upload-timeout",
+    env: "PROVENANCE_REPORT_UPLOAD_TIMEOUT",
+    value: "DURATION",
+    default: "30s",
+    help: "The longest one attempt at an upload may take",
+    on: COLLECT,
+    group: REPORT,
+    ..BASE
+};
+/// The bearer token.
+pub const REPORT_UPLOAD_TOKEN_FILE: Opt = Opt {
+    flag: "report-upload-token-file",
+    env: "PROVENANCE_REPORT_UPLOAD_TOKEN_FILE",
+    value: "FILE",
+    help: "File with a bearer token for the upload, read at each attempt",
+    on: COLLECT,
+    group: REPORT,
+    ..BASE
 };
 /// The folder of reports.
 pub const REPORT_PATH: Opt = Opt {
@@ -323,6 +376,11 @@ pub const ALL: &[Opt] = &[
     REPORT_OUTPUT,
     REPORT_PATH,
     REPORT_RETENTION,
+    REPORT_CONFIGMAP,
+    REPORT_CONFIGMAP_NAMESPACE,
+    REPORT_UPLOAD_URL,
+    REPORT_UPLOAD_TIMEOUT,
+    REPORT_UPLOAD_TOKEN_FILE,
     REGISTRY_AUTH,
     PULL_SECRETS,
     REGISTRY_TIMEOUT,

@@ -41,9 +41,10 @@ pub fn configuration() -> String {
         "\n## Exit status\n\n\
          | Status | Meaning |\n| --- | --- |\n\
          | 0 | the report is written, and whole |\n\
-         | 1 | there is no report: the cluster or the sink failed |\n\
+         | 1 | there is no report: the cluster or every sink failed |\n\
          | 2 | wrong usage or configuration; nothing was done |\n\
-         | 3 | the report is written but partial: the run was stopped, or namespaces could not be read; it says why |\n\n\
+         | 3 | the report is written but partial: the run was stopped, or namespaces could not be read; it says why |\n\
+         | 5 | the report is written, but not to every sink; the log says to which |\n\n\
          The first SIGTERM (or Ctrl-C) ends the run with a partial report; the second ends the process at once, without one.\n",
     );
     out

@@ -9,7 +9,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use provenance_model::DriftState;
 use provenance_model::report::stages::stages;
-use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict, StageRecord};
+use provenance_model::report::{Finding, ImageRecord, Report, SignatureVerdict, StageRecord};
 use provenance_model::trust::Verdict;
 use provenance_model::update::Floating;
 
@@ -24,55 +24,13 @@ pub struct Style {
     pub most_without_finding: usize,
 }
 
-/// What a row has to say, the worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Finding {
-    Failed,
-    Refused,
-    Gone,
-    TagGone,
-    Drifted,
-    NotReached,
-    Outdated,
-    Same,
-    Found,
+/// How a finding is drawn.
+trait Drawn {
+    fn meaning(self) -> Option<&'static str>;
+    fn colour(self) -> Color;
 }
 
-impl Finding {
-    fn of(row: &ImageRecord) -> Self {
-        let any = |word: OutcomeWord| stages(row).any(|(_, stage)| stage.outcome == word);
-        let state = row.drift.as_ref().map(|drift| drift.state);
-        if any(OutcomeWord::Failed) {
-            return Self::Failed;
-        }
-        if is_refused(row) {
-            return Self::Refused;
-        }
-        match state {
-            Some(DriftState::DigestGone) => Self::Gone,
-            Some(DriftState::TagGone) => Self::TagGone,
-            Some(DriftState::Drifted) => Self::Drifted,
-            _ if any(OutcomeWord::NotReached) => Self::NotReached,
-            _ if row.update.as_ref().is_some_and(|update| update.update_available) => Self::Outdated,
-            Some(DriftState::Same) => Self::Same,
-            Some(DriftState::NotAsked) | None => Self::Found,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Failed => "FAILED",
-            Self::Refused => "REFUSED",
-            Self::Gone => "GONE",
-            Self::TagGone => "TAG GONE",
-            Self::Drifted => "DRIFTED",
-            Self::NotReached => "NOT REACHED",
-            Self::Outdated => "OUTDATED",
-            Self::Same => "same",
-            Self::Found => "found",
-        }
-    }
-
+impl Drawn for Finding {
     /// What the word means, where a reader may wonder.
     fn meaning(self) -> Option<&'static str> {
         match self {
@@ -93,10 +51,6 @@ impl Finding {
             Self::TagGone | Self::Drifted | Self::NotReached | Self::Outdated => Color::Yellow,
             Self::Same | Self::Found => Color::Green,
         }
-    }
-
-    fn is_fine(self) -> bool {
-        matches!(self, Self::Same | Self::Found)
     }
 }
 
@@ -171,14 +125,6 @@ pub fn render(report: &Report, style: Style) -> String {
 
 /// Takes one line.
 type Line<'a> = dyn FnMut(String) + 'a;
-
-/// Whether a signature does not hold, or a policy is not satisfied.
-fn is_refused(row: &ImageRecord) -> bool {
-    row.signature.as_ref().is_some_and(|signature| {
-        let unsatisfied = signature.policies.iter().flatten().any(|policy| !policy.satisfied);
-        signature.verdict == Some(SignatureVerdict::Invalid) || unsatisfied
-    })
-}
 
 /// Reasons told one by one at the most.
 const REASONS: usize = 20;

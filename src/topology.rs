@@ -14,7 +14,7 @@ use provenance_engine::{Line, StageInfo, Stop};
 use provenance_model::release::{ReleaseDossier, ReleaseSubject};
 use provenance_model::report::{Discovery, Report};
 use provenance_model::{Dossier, Sighting};
-use provenance_sinks::{FileSink, SinkError, Written};
+use provenance_sinks::{ConfigMapSink, FileSink, SinkError, UploadSink, Written};
 use provenance_stages::charts::{ChartRules, Repositories};
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, Namespaces};
 use provenance_stages::registry::RegistryClient;
@@ -179,23 +179,60 @@ pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
 pub enum Sink {
     /// A folder of files.
     File(FileSink),
+    /// A `ConfigMap`.
+    ConfigMap(ConfigMapSink),
+    /// A dashboard.
+    Upload(UploadSink),
 }
 
 impl Sink {
     /// What the diagram calls the sinks.
-    const NAMES: [&str; 2] = ["pvc: a folder of reports", "stdout: table, json, csv, markdown"];
+    const NAMES: [&str; 4] = [
+        "pvc: a folder of reports",
+        "configmap: report.json",
+        "http: upload to a dashboard",
+        "stdout: table, json, csv, markdown",
+    ];
+
+    /// The sink's name, as options have it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "pvc",
+            Self::ConfigMap(_) => "configmap",
+            Self::Upload(_) => "http",
+        }
+    }
 
     /// Makes sure that the report can be written, before it is made.
     pub(crate) fn check(&self) -> Result<(), SinkError> {
         match self {
-            Self::File(file) => file.check(),
+            Self::File(file) => Ok(file.check()?),
+            // Asking would cost what writing costs.
+            Self::ConfigMap(_) | Self::Upload(_) => Ok(()),
         }
     }
 
-    /// Writes the report. Blocks.
-    pub(crate) fn write(&self, report: &Report) -> Result<Written, SinkError> {
+    /// Writes the report. Answers where it is, and how, where that is not plain.
+    pub(crate) async fn write(&self, report: &Arc<Report>) -> Result<String, SinkError> {
         match self {
-            Self::File(file) => file.write(report),
+            Self::File(file) => {
+                let (file, report) = (file.clone(), Arc::clone(report));
+                let written = tokio::task::spawn_blocking(move || file.write(&report)).await;
+                let Written { path, removed } = match written {
+                    Ok(written) => written?,
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                };
+                if removed > 0 {
+                    tracing::info!(removed, "old reports were removed");
+                }
+                Ok(path.display().to_string())
+            }
+            Self::ConfigMap(map) => {
+                let fitted = map.write(report).await?;
+                let how = fitted.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                Ok(format!("ConfigMap {}{how}", map.place()))
+            }
+            Self::Upload(upload) => upload.write(report).await.map(|()| upload.place()),
         }
     }
 }

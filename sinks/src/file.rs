@@ -44,15 +44,15 @@ pub struct Written {
 /// Why a report is not in its folder. The message names the path and the fix.
 #[derive(Debug, thiserror::Error)]
 #[error("the report is not written: {doing} {path}: {source}{fix}", path = path.display(), fix = fix(source))]
-pub struct SinkError {
+pub struct FileError {
     doing: &'static str,
     path: PathBuf,
     #[source]
     source: io::Error,
 }
 
-fn failed(doing: &'static str, path: &Path, source: io::Error) -> SinkError {
-    SinkError { doing, path: path.to_owned(), source }
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> FileError {
+    FileError { doing, path: path.to_owned(), source }
 }
 
 fn fix(error: &io::Error) -> &'static str {
@@ -81,8 +81,8 @@ impl FileSink {
     ///
     /// # Errors
     ///
-    /// [`SinkError`] where the folder cannot be made or written to.
-    pub fn check(&self) -> Result<(), SinkError> {
+    /// [`FileError`] where the folder cannot be made or written to.
+    pub fn check(&self) -> Result<(), FileError> {
         fs::create_dir_all(&self.folder)
             .map_err(|source| failed("making the folder", &self.folder, source))?;
         self.unfinished().map(drop)
@@ -92,8 +92,8 @@ impl FileSink {
     ///
     /// # Errors
     ///
-    /// [`SinkError`] where the report is not whole in its folder.
-    pub fn write(&self, report: &Report) -> Result<Written, SinkError> {
+    /// [`FileError`] where the report is not whole in its folder.
+    pub fn write(&self, report: &Report) -> Result<Written, FileError> {
         fs::create_dir_all(&self.folder)
             .map_err(|source| failed("making the folder", &self.folder, source))?;
         let now = report.metadata.generated_at;
@@ -108,7 +108,7 @@ impl FileSink {
         Ok(Written { path, removed })
     }
 
-    fn write_own(&self, report: &Report, now: Timestamp) -> Result<PathBuf, SinkError> {
+    fn write_own(&self, report: &Report, now: Timestamp) -> Result<PathBuf, FileError> {
         let mut unfinished = self.unfinished()?;
         let doing = "writing";
         {
@@ -136,7 +136,7 @@ impl FileSink {
         Err(failed("naming", &self.folder, taken))
     }
 
-    fn write_latest(&self, own: &Path) -> Result<(), SinkError> {
+    fn write_latest(&self, own: &Path) -> Result<(), FileError> {
         let latest = self.folder.join(LATEST);
         let mut unfinished = self.unfinished()?;
         let mut from = File::open(own).map_err(|source| failed("reading", own, source))?;
@@ -146,7 +146,7 @@ impl FileSink {
         self.sync_folder()
     }
 
-    fn unfinished(&self) -> Result<tempfile::NamedTempFile, SinkError> {
+    fn unfinished(&self) -> Result<tempfile::NamedTempFile, FileError> {
         tempfile::Builder::new()
             .prefix(UNFINISHED)
             .permissions(readable_by_all())
@@ -154,11 +154,11 @@ impl FileSink {
             .map_err(|source| failed("writing to", &self.folder, source))
     }
 
-    fn sync(&self, file: &File) -> Result<(), SinkError> {
+    fn sync(&self, file: &File) -> Result<(), FileError> {
         file.sync_all().map_err(|source| failed("syncing", &self.folder, source))
     }
 
-    fn sync_folder(&self) -> Result<(), SinkError> {
+    fn sync_folder(&self) -> Result<(), FileError> {
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|source| failed("syncing", &self.folder, source))

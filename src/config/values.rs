@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use provenance_stages::credentials::DockerConfig;
 
+use url::Url;
+
 use super::LogFormat;
 
 /// A list, separated by commas, blanks trimmed.
@@ -26,6 +28,33 @@ pub(super) fn namespaces(value: &str) -> Result<Vec<String>, String> {
             Err(format!("{name:?} is no namespace name: lower-case letters, digits and '-', at most 63"))
         }
         None => Ok(names),
+    }
+}
+
+/// The name of an object of the Kubernetes API
+/// ([names](https://kubernetes.io/docs/concepts/overview/working-with-objects/names/)).
+pub(super) fn object_name(value: &str) -> Result<String, String> {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_name = value.len() <= 253
+        && value.starts_with(edge)
+        && value.ends_with(edge)
+        && value.chars().all(|c| edge(c) || c == '-' || c == '.');
+    if is_name {
+        Ok(value.to_owned())
+    } else {
+        Err("it is no object's name: lower-case letters, digits, '-' and '.', at most 253".into())
+    }
+}
+
+pub(super) fn http_url(value: &str) -> Result<Option<Url>, String> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let url = Url::parse(value).map_err(|error| format!("it is no URL: {error}"))?;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(Some(url))
+    } else {
+        Err("it is no URL with http:// or https://".into())
     }
 }
 

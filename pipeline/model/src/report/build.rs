@@ -63,7 +63,7 @@ pub fn build(rows: &RowBook, dossiers: &[Dossier], releases: &[ReleaseDossier], 
         cluster_name: closing.cluster_name,
         namespaces_scanned: namespaces.into_iter().collect(),
     };
-    Report { metadata, images, helm_releases, summary, run: Some(run) }
+    Report { metadata, images, helm_releases, summary, run: Some(run), truncated: None }
 }
 
 fn run(

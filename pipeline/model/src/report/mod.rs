@@ -8,6 +8,7 @@ mod attached;
 pub mod build;
 pub mod discovery;
 pub mod export;
+pub mod finding;
 pub mod helm;
 pub mod parts;
 mod releases;
@@ -16,6 +17,7 @@ pub mod types;
 
 pub use build::{Closing, build};
 pub use discovery::{Discovery, DiscoveryProblem, ProblemReason};
+pub use finding::Finding;
 pub use helm::*;
 pub use parts::*;
 pub use types::*;

@@ -31,6 +31,23 @@ pub struct Report {
     /// How the run went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// What was left out of this copy of the report, because its place could not hold it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<Truncated>,
+}
+
+/// What was left out of a copy of a report. The summary counts everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Truncated {
+    /// Why, in one sentence.
+    pub reason: String,
+    /// How many rows of images are left out; those that are here are the worst.
+    pub images_left_out: usize,
+    /// How many releases are left out.
+    pub helm_releases_left_out: usize,
+    /// Whether the evidence (the places asked) is left out.
+    pub evidence_left_out: bool,
 }
 
 /// When, where and by what a report was made.
