@@ -110,7 +110,8 @@ fn read_map(object: &Value) -> Report {
 async fn pods(cluster: &Cluster, from: usize, to: usize) {
     futures::stream::iter(from..to)
         .for_each_concurrent(16, |number| async move {
-            let image = format!("ghcr.io/Acme/a-rather-long-name-that-is-none-for-its-capital-{number:05}:v1");
+            let image =
+                format!("ghcr.io/Acme/a-rather-long-name-that-is-none-for-its-capital-{number:05}:v1");
             cluster.pod(&pod("shop", &format!("p{number}"), &Value::Null, &[("app", &image, "")])).await;
         })
         .await;
