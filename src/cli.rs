@@ -126,6 +126,10 @@ pub fn command() -> Command {
                 .about("Tells the story of one image: what was asked, what came back, what follows")
                 .arg(Arg::new("images").value_name("IMAGE").num_args(1..).required(true).help("Image names")),
         )
+        .subcommand(
+            with_options(On::Serve, Command::new("serve"))
+                .about("Serves a folder of reports: the API, and the listener that takes reports in"),
+        )
         .subcommand(Command::new("graph").about("Prints the pipeline as a Mermaid diagram"))
         .subcommand(
             Command::new("completions").about("Prints shell completions").arg(
@@ -180,6 +184,7 @@ pub fn main() -> ExitCode {
         Some(("scan", matches)) => with_runtime(scan(matches)),
         Some(("explain", matches)) => with_runtime(explain(matches)),
         Some(("demo", matches)) => with_runtime(show_demo(matches)),
+        Some(("serve", matches)) => with_runtime(serve_reports(matches)),
         Some(("graph", matches)) => graph(matches),
         Some(("completions", matches)) => completions(matches),
         _ => unreachable!("clap knows no other command"),
@@ -278,6 +283,13 @@ async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
     let (report, _) = write(&sinks, report, true).await?;
     print_as_asked(&report, matches)?;
     Ok(status_of(&report))
+}
+
+async fn serve_reports(matches: &ArgMatches) -> Result<u8, Refusal> {
+    let config = Config::read(On::Serve, matches)?;
+    telemetry::start(&config.logs);
+    crate::serve::serve(&config).await?;
+    Ok(WHOLE)
 }
 
 /// Listens for signals until the report is written: one that comes while it is must not be lost.

@@ -55,6 +55,8 @@ pub struct Config {
     pub helm: Option<HelmSettings>,
     /// How the pipeline is set.
     pub tuning: Tuning,
+    /// How reports are served.
+    pub serving: Serving,
     /// How is logged.
     pub logs: Logs,
 }
@@ -97,6 +99,21 @@ pub struct UpdateSettings {
     pub upgrades: bool,
     /// Whether an image's configuration is read for its date.
     pub age: bool,
+}
+
+/// How reports are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serving {
+    /// The public listener, as Go writes it: an empty host is every interface.
+    pub public: String,
+    /// The internal listener.
+    pub internal: String,
+    /// Bytes of a report at the most.
+    pub most: usize,
+    /// A file with the bearer token that an upload must show.
+    pub token: Option<PathBuf>,
+    /// Whether dashboards are told to show differences in the timeline.
+    pub timeline_deltas: bool,
 }
 
 /// A place reports go to.
@@ -245,6 +262,13 @@ impl Config {
                 deadline: Some(reader.read(&options::DEADLINE, values::duration))
                     .filter(|limit| !limit.is_zero()),
                 stop_grace: reader.read(&options::STOP_GRACE, values::duration),
+            },
+            serving: Serving {
+                public: reader.read(&options::DASHBOARD_ADDR, values::address),
+                internal: reader.read(&options::DASHBOARD_INTERNAL_ADDR, values::address),
+                most: reader.read(&options::UPLOAD_MAX_BYTES, values::bytes),
+                token: reader.read(&options::UPLOAD_TOKEN_FILE, values::text).map(PathBuf::from),
+                timeline_deltas: reader.read(&options::TIMELINE_DELTAS, values::boolean),
             },
             logs: Logs {
                 filter: reader.read(&options::LOG, values::filter),

@@ -14,6 +14,7 @@ pub mod progress;
 pub mod reference;
 pub mod refused;
 pub mod run;
+pub mod serve;
 pub mod shutdown;
 pub mod table;
 pub mod telemetry;

@@ -1,9 +1,11 @@
 //! The one definition of every option: its flag, environment variable, default and help. The command line,
 //! the configuration and docs/configuration.md are made of it.
 
+mod serve;
 mod trust;
 mod updates;
 
+pub use serve::*;
 pub use trust::*;
 pub use updates::*;
 
@@ -16,6 +18,8 @@ pub enum On {
     Scan,
     /// `demo`.
     Demo,
+    /// `serve`.
+    Serve,
 }
 
 /// One option.
@@ -40,7 +44,9 @@ pub struct Opt {
 }
 
 const EVERY: &[On] = &[On::Collect, On::Scan, On::Demo];
+const ALL_COMMANDS: &[On] = &[On::Collect, On::Scan, On::Demo, On::Serve];
 const COLLECT: &[On] = &[On::Collect];
+const STORES: &[On] = &[On::Collect, On::Serve];
 
 const CLUSTER: &str = "Cluster";
 const REPORT: &str = "Report";
@@ -172,8 +178,8 @@ pub const REPORT_PATH: Opt = Opt {
     env: "PROVENANCE_REPORT_PATH",
     value: "FOLDER",
     default: "/reports",
-    help: "The folder reports are written to",
-    on: COLLECT,
+    help: "The folder of reports",
+    on: STORES,
     group: REPORT,
     ..BASE
 };
@@ -184,7 +190,7 @@ pub const REPORT_RETENTION: Opt = Opt {
     value: "DURATION",
     default: "168h",
     help: "How long reports are kept; -1 for ever",
-    on: COLLECT,
+    on: STORES,
     group: REPORT,
     ..BASE
 };
@@ -352,6 +358,7 @@ pub const LOG: Opt = Opt {
     value: "LEVEL",
     default: "info",
     help: "What is logged: error, warn, info, debug, trace, or directives such as warn,provenance_stages=debug",
+    on: ALL_COMMANDS,
     group: LOGS,
     ..BASE
 };
@@ -363,8 +370,8 @@ pub const LOG_FORMAT: Opt = Opt {
     default: "auto",
     help: "How it is logged: auto is json inside a cluster and text elsewhere",
     choices: &["auto", "json", "text"],
+    on: ALL_COMMANDS,
     group: LOGS,
-    ..BASE
 };
 
 /// Every option, in the order of help and docs.
@@ -381,6 +388,11 @@ pub const ALL: &[Opt] = &[
     REPORT_UPLOAD_URL,
     REPORT_UPLOAD_TIMEOUT,
     REPORT_UPLOAD_TOKEN_FILE,
+    DASHBOARD_ADDR,
+    DASHBOARD_INTERNAL_ADDR,
+    UPLOAD_MAX_BYTES,
+    UPLOAD_TOKEN_FILE,
+    TIMELINE_DELTAS,
     REGISTRY_AUTH,
     PULL_SECRETS,
     REGISTRY_TIMEOUT,

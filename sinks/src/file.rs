@@ -15,7 +15,8 @@ use provenance_model::report::Report;
 
 const PREFIX: &str = "provenance-";
 const SUFFIX: &str = ".json";
-const LATEST: &str = "provenance-latest.json";
+/// The copy of the newest report.
+pub const LATEST: &str = "provenance-latest.json";
 const TIME: &str = "%Y%m%d-%H%M%S";
 /// The prefix of files that are being written.
 const UNFINISHED: &str = ".provenance-unfinished-";
@@ -94,12 +95,30 @@ impl FileSink {
     ///
     /// [`FileError`] where the report is not whole in its folder.
     pub fn write(&self, report: &Report) -> Result<Written, FileError> {
+        let write =
+            |out: &mut dyn io::Write| serde_json::to_writer_pretty(out, report).map_err(io::Error::from);
+        self.write_with(&write, report.metadata.generated_at)
+    }
+
+    /// Writes a report that is bytes already, made at this time. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] where the report is not whole in its folder.
+    pub fn write_bytes(&self, report: &[u8], made: Timestamp) -> Result<Written, FileError> {
+        self.write_with(&|out: &mut dyn io::Write| out.write_all(report), made)
+    }
+
+    fn write_with(
+        &self,
+        write: &dyn Fn(&mut dyn io::Write) -> io::Result<()>,
+        now: Timestamp,
+    ) -> Result<Written, FileError> {
         fs::create_dir_all(&self.folder)
             .map_err(|source| failed("making the folder", &self.folder, source))?;
-        let now = report.metadata.generated_at;
-        let path = match self.write_own(report, now) {
+        let path = match self.write_own(write, now) {
             Err(error) if error.source.kind() == io::ErrorKind::StorageFull && self.prune(now) > 0 => {
-                self.write_own(report, now)?
+                self.write_own(write, now)?
             }
             written => written?,
         };
@@ -108,13 +127,16 @@ impl FileSink {
         Ok(Written { path, removed })
     }
 
-    fn write_own(&self, report: &Report, now: Timestamp) -> Result<PathBuf, FileError> {
+    fn write_own(
+        &self,
+        write: &dyn Fn(&mut dyn io::Write) -> io::Result<()>,
+        now: Timestamp,
+    ) -> Result<PathBuf, FileError> {
         let mut unfinished = self.unfinished()?;
         let doing = "writing";
         {
             let mut out = BufWriter::new(unfinished.as_file_mut());
-            serde_json::to_writer_pretty(&mut out, report)
-                .map_err(|error| failed(doing, &self.folder, error.into()))?;
+            write(&mut out).map_err(|source| failed(doing, &self.folder, source))?;
             out.flush().map_err(|source| failed(doing, &self.folder, source))?;
         }
         self.sync(unfinished.as_file())?;

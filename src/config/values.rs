@@ -46,6 +46,20 @@ pub(super) fn object_name(value: &str) -> Result<String, String> {
     }
 }
 
+/// A number of bytes, up to 1 GiB.
+pub(super) fn bytes(value: &str) -> Result<usize, String> {
+    let bytes = value.parse().map_err(|_| "it is no number of bytes".to_owned())?;
+    if (1..=1 << 30).contains(&bytes) { Ok(bytes) } else { Err("it is not between 1 and 1073741824".into()) }
+}
+
+/// Host and port, as Go writes them: the host may be empty.
+pub(super) fn address(value: &str) -> Result<String, String> {
+    match value.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => Ok(value.to_owned()),
+        _ => Err("it is no address; write it like :8080 or 127.0.0.1:8080".into()),
+    }
+}
+
 pub(super) fn http_url(value: &str) -> Result<Option<Url>, String> {
     if value.is_empty() {
         return Ok(None);

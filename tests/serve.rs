@@ -1,0 +1,372 @@
+//! `serve`, as a process of its own: the older dashboard's routes in its shapes, reports that come by upload and by other
+//! hands, and what must not get in.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SAMPLE: &str = "provenance-20261124-021133.json";
+
+fn data(name: &str) -> Vec<u8> {
+    std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/go-collector").join(name))
+        .unwrap()
+}
+
+/// A running server over a folder. Killed when dropped.
+struct Served {
+    child: Child,
+    public: String,
+    internal: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Served {
+    fn start(folder: &Path, more: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_provenance-collector"))
+            .args(["serve", "--log-format", "json", "--dashboard-addr", "127.0.0.1:0"])
+            .args(["--dashboard-internal-addr", "127.0.0.1:0", "--report-path"])
+            .arg(folder)
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = log.find(|line| line.as_ref().unwrap().contains("\"serving\"")).unwrap().unwrap();
+        let fields = serde_json::from_str::<Value>(&line).unwrap();
+        let text = |name: &str| {
+            let own = fields[name].as_str().or(fields["fields"][name].as_str());
+            own.unwrap_or_else(|| panic!("{name}: {line}")).to_owned()
+        };
+        let served = Self { child, public: text("public"), internal: text("internal") };
+        // Nobody reads on: the pipe must not fill.
+        std::thread::spawn(move || log.for_each(drop));
+        served
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        ask(&self.public, "GET", path, &[], b"")
+    }
+
+    fn upload(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        ask(&self.internal, "POST", "/internal/reports", headers, body)
+    }
+}
+
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+}
+
+/// One request, written by hand: nothing may tidy up its path.
+fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    use std::io::Read as _;
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // A server that refuses at once may close before all is sent.
+    stream.write_all(body).ok();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).ok();
+    let end = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(all[..end].to_vec()).unwrap();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let mut body = all[end + 4..].to_vec();
+    if headers
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked")
+    {
+        body = unchunked(&body);
+    }
+    Answer { status, headers, body }
+}
+
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 2 + size + 2..];
+    }
+    body
+}
+
+/// A folder with the older collector's report.
+fn older() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [SAMPLE, "provenance-latest.json"] {
+        std::fs::write(folder.path().join(name), data("report.json")).unwrap();
+    }
+    folder
+}
+
+/// A report made at this second.
+fn report(second: u32) -> Vec<u8> {
+    let mut report: Value = serde_json::from_slice(&data("report.json")).unwrap();
+    report["metadata"]["generatedAt"] = format!("2026-11-25T00:00:{second:02}Z").into();
+    report.to_string().into_bytes()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = entries.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_older_folder_is_listed_served_and_exported_as_the_older_dashboard_did() {
+    let folder = older();
+    let served = Served::start(folder.path(), &[]);
+    let listed = served.get("/api/reports");
+    assert_eq!((listed.status, listed.header("content-type")), (200, "application/json"));
+    assert_eq!(listed.json(), serde_json::from_slice::<Value>(&data("api-reports.json")).unwrap());
+    assert_eq!(served.get("/api/me").json(), serde_json::from_slice::<Value>(&data("api-me.json")).unwrap());
+    for name in ["latest", SAMPLE] {
+        let answer = served.get(&format!("/api/reports/{name}"));
+        assert_eq!((answer.status, answer.body == data("report.json")), (200, true), "{name}: as it is");
+        let etag = answer.header("etag").to_owned();
+        let known =
+            ask(&served.public, "GET", &format!("/api/reports/{name}"), &[("If-None-Match", &etag)], b"");
+        assert_eq!((known.status, known.body.len()), (304, 0));
+    }
+    let head = ask(&served.public, "HEAD", "/api/reports", &[], b"");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    for (query, sample, name) in [
+        ("", "export.csv", "provenance-report.csv"),
+        ("?format=csv", "export.csv", "provenance-report.csv"),
+        ("?format=markdown", "export.md", "provenance-report.md"),
+        ("?format=md&filename=provenance-20261124-021133.json", "export.md", "provenance-report.md"),
+    ] {
+        let answer = served.get(&format!("/api/export{query}"));
+        assert_eq!((answer.status, answer.body == data(sample)), (200, true), "{query}");
+        assert!(answer.header("content-disposition").contains(&format!("attachment; filename={name}")));
+    }
+    assert_eq!(served.get("/api/export?format=xml").status, 400);
+    assert_eq!(served.get("/healthz").json(), json!({"status": "ok"}));
+    assert_eq!(served.get("/readyz").status, 200);
+    let packed = ask(&served.public, "GET", "/api/reports/latest", &[("Accept-Encoding", "gzip")], b"");
+    assert_eq!(packed.header("content-encoding"), "gzip");
+}
+
+#[test]
+fn names_that_lead_out_of_the_folder_are_refused_and_unknown_ones_are_not_found() {
+    let folder = older();
+    std::fs::write(folder.path().join("secret.json"), "{}").unwrap();
+    let served = Served::start(folder.path(), &[]);
+    for path in ["..%2Fsecret.json", "a%2Fb", "..", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%5Csecret"] {
+        let answer = served.get(&format!("/api/reports/{path}"));
+        assert!([400, 404].contains(&answer.status), "{path}: {}", answer.status);
+        assert!(!answer.text().contains("root:"), "{path}");
+    }
+    assert_eq!(served.get("/api/reports/a%2Fb").status, 400);
+    assert_eq!(served.get("/api/export?filename=..%2Fsecret.json").status, 400);
+    for name in ["secret.json", ".provenance-index.json", "provenance-20200101-000000.json"] {
+        let answer = served.get(&format!("/api/reports/{name}"));
+        assert_eq!((answer.status, answer.text().trim()), (404, "report not found"), "{name}");
+    }
+}
+
+#[test]
+fn a_scan_is_only_taken_from_the_page_itself_and_is_not_configured() {
+    let folder = older();
+    let served = Served::start(folder.path(), &[]);
+    let scan = |method: &str, headers: &[(&str, &str)]| {
+        ask(&served.public, method, "/api/scan", headers, b"").status
+    };
+    assert_eq!(scan("GET", &[]), 405);
+    assert_eq!(scan("POST", &[]), 403);
+    assert_eq!(scan("POST", &[("Sec-Fetch-Site", "cross-site")]), 403);
+    assert_eq!(scan("POST", &[("Sec-Fetch-Site", "same-origin")]), 503);
+}
+
+#[test]
+fn an_upload_is_kept_as_it_came_once_and_is_the_latest() {
+    let folder = older();
+    let served = Served::start(folder.path(), &[]);
+    let options = ask(&served.internal, "OPTIONS", "/internal/reports", &[], b"");
+    assert_eq!((options.status, options.header("accept-encoding")), (204, "gzip"));
+    let first = report(1);
+    assert_eq!(served.upload(&[], &first).status, 202);
+    let files = names(folder.path());
+    assert_eq!(files, [SAMPLE, "provenance-20261125-000001.json", "provenance-latest.json"]);
+    assert_eq!(served.get("/api/reports/latest").body, first, "byte for byte");
+    assert_eq!(served.get("/api/reports").json().as_array().unwrap().len(), 2);
+
+    // The same again, packed: the answer is the same, and there is no second report, also after a restart.
+    assert_eq!(served.upload(&[("Content-Encoding", "gzip")], &gzip(&first)).status, 202);
+    assert_eq!(names(folder.path()), files);
+    drop(served);
+    let served = Served::start(folder.path(), &[]);
+    assert_eq!(served.upload(&[], &first).status, 202);
+    assert_eq!(names(folder.path()), files);
+    assert_eq!(served.get("/api/reports").json()[0]["filename"], "provenance-20261125-000001.json");
+    // The public listener takes nothing in.
+    assert_eq!(ask(&served.public, "POST", "/internal/reports", &[], &first).status, 404);
+    assert_eq!(ask(&served.internal, "GET", "/api/reports", &[], b"").status, 404);
+}
+
+#[test]
+fn what_is_no_report_or_too_large_is_refused_and_leaves_nothing() {
+    let folder = older();
+    let served = Served::start(folder.path(), &["--upload-max-bytes", "200000"]);
+    let before = names(folder.path());
+    let padded = |size: usize| {
+        let mut report: Value = serde_json::from_slice(&report(2)).unwrap();
+        let now = report.to_string().len();
+        report["padding"] = " ".repeat(size - now - r#","padding":"""#.len()).into();
+        report.to_string().into_bytes()
+    };
+    for (body, headers, status) in [
+        (b"{".to_vec(), &[][..], 400),
+        (b"[]".to_vec(), &[][..], 400),
+        (br#"{"hello": "secret-word"}"#.to_vec(), &[][..], 400),
+        (b"no gzip".to_vec(), &[("Content-Encoding", "gzip")][..], 400),
+        (b"x".to_vec(), &[("Content-Encoding", "br")][..], 415),
+        (padded(200_001), &[][..], 413),
+        (gzip(&padded(3_000_000)), &[("Content-Encoding", "gzip")][..], 413),
+    ] {
+        let answer = served.upload(headers, &body);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(
+            !answer.text().trim().is_empty() && !answer.text().contains("secret-word"),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(names(folder.path()), before);
+    assert_eq!(served.upload(&[], &padded(200_000)).status, 202);
+}
+
+#[test]
+fn an_upload_shows_its_token_where_one_is_wanted() {
+    let folder = older();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "first\n").unwrap();
+    let served = Served::start(folder.path(), &["--upload-token-file", &token.display().to_string()]);
+    let upload = |shown: &str| served.upload(&[("Authorization", shown)], &report(3)).status;
+    assert_eq!(served.upload(&[], &report(3)).status, 401);
+    assert_eq!((upload("Bearer wrong"), upload("Bearer "), upload("Basic first")), (401, 401, 401));
+    assert_eq!(upload("Bearer first"), 202);
+    std::fs::write(&token, "second\n").unwrap();
+    assert_eq!((upload("Bearer first"), upload("Bearer second")), (401, 202));
+}
+
+#[test]
+fn files_of_other_hands_appear_broken_ones_stand_in_nobodys_way_and_a_restart_parses_nothing_again() {
+    let folder = older();
+    let served = Served::start(folder.path(), &[]);
+    std::fs::write(folder.path().join("provenance-20261126-000000.json"), report(4)).unwrap();
+    std::fs::write(folder.path().join("provenance-20261127-000000.json"), "{ broken").unwrap();
+    let began = Instant::now();
+    while served.get("/api/reports").json().as_array().unwrap().len() < 2 {
+        assert!(began.elapsed() < Duration::from_secs(10), "a file of another hand does not appear");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(served);
+    // What is known by name, size and time is not read again: other bytes of the same size and time stay unread.
+    let file = folder.path().join("provenance-20261126-000000.json");
+    let changed = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, vec![b'x'; report(4).len()]).unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(changed).unwrap();
+    let served = Served::start(folder.path(), &[]);
+    assert_eq!(served.get("/api/reports").json().as_array().unwrap().len(), 2);
+    std::fs::remove_file(&file).unwrap();
+    let began = Instant::now();
+    while served.get("/api/reports").json().as_array().unwrap().len() > 1 {
+        assert!(began.elapsed() < Duration::from_secs(10), "a file that is gone does not go");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn an_accepted_report_survives_a_kill_at_any_instant() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..5 {
+        let served = Served::start(folder.path(), &[]);
+        let mut accepted = Vec::new();
+        for second in 0..10 {
+            let body = report(round * 10 + second);
+            if served.upload(&[], &body).status == 202 {
+                accepted.push(body);
+            }
+        }
+        // Killed by drop, without a word.
+        drop(served);
+        let served = Served::start(folder.path(), &[]);
+        let kept: Vec<Vec<u8>> = names(folder.path())
+            .iter()
+            .map(|name| std::fs::read(folder.path().join(name)).unwrap())
+            .collect();
+        assert!(accepted.iter().all(|report| kept.contains(report)), "round {round}");
+        assert_eq!(served.get("/api/reports").json().as_array().unwrap().len(), (round as usize + 1) * 10);
+    }
+}
+
+#[test]
+fn sigterm_answers_what_is_under_way_and_ends() {
+    let folder = older();
+    let mut served = Served::start(folder.path(), &[]);
+    let kill = Command::new("kill").arg(served.child.id().to_string()).status().unwrap();
+    assert!(kill.success());
+    let began = Instant::now();
+    loop {
+        if let Some(status) = served.child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,133 @@
+//! The internal listener: takes reports in. It is never routed outside the cluster, and has no other routes but its
+//! health.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http_body_util::LengthLimitError;
+
+use crate::api::{healthy, ready, told};
+use crate::store::{Refused, Store};
+
+/// How reports are taken in.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// Where they are kept.
+    pub store: Arc<Store>,
+    /// Bytes of a report at the most, packed or not.
+    pub most: usize,
+    /// A file with the bearer token that is wanted, if one is. It is read anew for each report.
+    pub token: Option<PathBuf>,
+}
+
+/// The routes.
+pub fn internal(intake: Intake) -> Router {
+    let store = Arc::clone(&intake.store);
+    Router::new()
+        .route("/internal/reports", post(take).options(what_is_taken))
+        .with_state(Arc::new(intake))
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(move || ready(Arc::clone(&store))))
+}
+
+/// Says that a report may come packed.
+async fn what_is_taken() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "OPTIONS, POST"), (header::ACCEPT_ENCODING, "gzip")])
+}
+
+async fn take(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    match intake.allows(&parts.headers).await {
+        Ok(true) => {}
+        Ok(false) => return told(StatusCode::UNAUTHORIZED, "a bearer token is wanted, or another"),
+        Err(why) => return told(StatusCode::INTERNAL_SERVER_ERROR, &why),
+    }
+    let report = match intake.body(&parts.headers, body).await {
+        Ok(report) => report,
+        Err(refused) => return refused,
+    };
+    let store = Arc::clone(&intake.store);
+    match tokio::task::spawn_blocking(move || store.accept(&report)).await {
+        Ok(Ok(name)) => {
+            tracing::info!(name, "a report was taken in");
+            StatusCode::ACCEPTED.into_response()
+        }
+        Ok(Err(Refused::NoReport(why))) => told(StatusCode::BAD_REQUEST, &why),
+        Ok(Err(error @ Refused::Kept(_))) => {
+            tracing::error!("{error}");
+            told(StatusCode::INSUFFICIENT_STORAGE, "the report could not be kept; the log says why")
+        }
+        Err(error) => {
+            tracing::error!(%error, "taking a report in panicked; please report this defect");
+            told(StatusCode::INTERNAL_SERVER_ERROR, "a defect; the log says more")
+        }
+    }
+}
+
+impl Intake {
+    async fn allows(&self, headers: &HeaderMap) -> Result<bool, String> {
+        let Some(file) = &self.token else { return Ok(true) };
+        let wanted = tokio::fs::read_to_string(file).await;
+        let wanted = wanted.map_err(|error| format!("the token's file cannot be read: {error}"))?;
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        Ok(!wanted.trim().is_empty() && is_same(shown.trim(), wanted.trim()))
+    }
+
+    /// The report's bytes, unpacked.
+    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+        let too_large = || {
+            let why = format!("a report has at most {} bytes here (PROVENANCE_UPLOAD_MAX_BYTES)", self.most);
+            told(StatusCode::PAYLOAD_TOO_LARGE, &why)
+        };
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length > self.most) {
+            return Err(too_large());
+        }
+        let packed = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => false,
+            Some(b"gzip") => true,
+            Some(_) => return Err(told(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only gzip is unpacked")),
+        };
+        let bytes = match to_bytes(body, self.most).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let error = error.into_inner();
+                return Err(if error.is::<LengthLimitError>() {
+                    too_large()
+                } else {
+                    told(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}"))
+                });
+            }
+        };
+        if !packed {
+            return Ok(bytes);
+        }
+        let most = self.most as u64;
+        let unpack = move || {
+            let mut report = Vec::new();
+            flate2::read::MultiGzDecoder::new(&bytes[..])
+                .take(most + 1)
+                .read_to_end(&mut report)
+                .map(|_| report)
+        };
+        match tokio::task::spawn_blocking(unpack).await {
+            Ok(Ok(report)) if report.len() as u64 > most => Err(too_large()),
+            Ok(Ok(report)) => Ok(report.into()),
+            _ => Err(told(StatusCode::BAD_REQUEST, "the body is no gzip")),
+        }
+    }
+}
+
+/// Compares in a time that does not tell where two secrets differ.
+fn is_same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}

@@ -1,0 +1,325 @@
+//! The store: a folder of report files, ours or the older collector's, and an index of them.
+//!
+//! The index is in memory and, so that a restart parses nothing again, in a file of the folder. A file counts as known by
+//! its name, size and time; whatever appears, changes or goes away, by whosever hand, is seen at the next look. A file
+//! that is no report is named, and stands in nobody's way.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use provenance_model::report::{Metadata, Report, Summary};
+use provenance_sinks::file::{LATEST, report_time};
+use provenance_sinks::{FileError, FileSink};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The index's own file.
+const INDEX: &str = ".provenance-index.json";
+/// How old a look at the folder may be when somebody asks.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What is known of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    size: u64,
+    /// Nanoseconds since 1970 at which it was changed.
+    changed: u64,
+    /// The digest of its bytes, in hexadecimal.
+    digest: String,
+    /// What it says, or why it is no report.
+    says: Result<Header, String>,
+}
+
+/// What is kept of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Header {
+    metadata: Metadata,
+    summary: Summary,
+}
+
+/// A report as the listing has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// The file's name.
+    pub filename: String,
+    /// When the report was made, in whole seconds.
+    pub generated_at: String,
+    /// Its counts.
+    pub summary: Summary,
+    /// The cluster's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+}
+
+/// All reports at one look.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The reports, newest first.
+    pub reports: Vec<Listed>,
+    /// The same as JSON.
+    pub json: Arc<[u8]>,
+    /// Changes whenever the JSON does.
+    pub etag: String,
+    /// Files that are no reports, with the reason.
+    pub broken: Vec<(String, String)>,
+}
+
+/// A file of the store, found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Changes whenever its content does.
+    pub etag: String,
+}
+
+/// Why a report was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It is no report.
+    #[error("{0}")]
+    NoReport(String),
+    /// It could not be kept.
+    #[error(transparent)]
+    Kept(#[from] FileError),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: BTreeMap<String, Known>,
+    listing: Arc<Listing>,
+    looked: Option<Instant>,
+}
+
+/// A folder of reports.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    sink: FileSink,
+    state: RwLock<State>,
+    /// One look, and one report, at a time.
+    busy: Mutex<()>,
+}
+
+impl Store {
+    /// The store of this folder; reports are kept for so long, or for ever.
+    pub fn open(folder: impl Into<PathBuf>, retention: Option<Duration>) -> Self {
+        let folder = folder.into();
+        let known = fs::read(folder.join(INDEX)).ok();
+        let known = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let state = State { known, ..State::default() };
+        let sink = FileSink::new(&folder, retention);
+        Self { folder, sink, state: RwLock::new(state), busy: Mutex::default() }
+    }
+
+    /// Every report, as of a moment ago. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be read.
+    pub fn listing(&self) -> io::Result<Arc<Listing>> {
+        let fresh = || {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.looked.filter(|looked| looked.elapsed() < FRESH).map(|_| Arc::clone(&state.listing))
+        };
+        if let Some(listing) = fresh() {
+            return Ok(listing);
+        }
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waited finds what the other has seen.
+        match fresh() {
+            Some(listing) => Ok(listing),
+            None => self.look(),
+        }
+    }
+
+    /// Looks at the folder; parses only what is new.
+    fn look(&self) -> io::Result<Arc<Listing>> {
+        let before = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.known.clone()
+        };
+        let mut known = BTreeMap::new();
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            // It is made with the first report.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.keep(known, false)),
+            Err(error) => return Err(error),
+        };
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(metadata) = entry.metadata() else { continue };
+            if report_time(&name).is_none() || !metadata.is_file() {
+                continue;
+            }
+            let (size, changed) = (metadata.len(), changed(&metadata));
+            let same = before.get(&name).filter(|known| known.size == size && known.changed == changed);
+            let entry = match same {
+                Some(same) => same.clone(),
+                None => read(&entry.path(), size, changed),
+            };
+            known.insert(name, entry);
+        }
+        let is_new = known != before;
+        Ok(self.keep(known, is_new))
+    }
+
+    /// Keeps what was seen, on disk too where it is new. What cannot be kept there is only read again.
+    fn keep(&self, known: BTreeMap<String, Known>, is_new: bool) -> Arc<Listing> {
+        if is_new {
+            let written = serde_json::to_vec(&known).map_err(io::Error::from).and_then(|bytes| {
+                let mut aside = tempfile::NamedTempFile::new_in(&self.folder)?;
+                aside.write_all(&bytes)?;
+                aside.persist(self.folder.join(INDEX)).map(drop).map_err(|error| error.error)
+            });
+            if let Err(error) = written {
+                tracing::debug!(%error, "the index of reports could not be kept on disk");
+            }
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if is_new || state.looked.is_none() {
+            state.listing = Arc::new(listing(&known));
+        }
+        state.known = known;
+        state.looked = Some(Instant::now());
+        Arc::clone(&state.listing)
+    }
+
+    /// The file of this name, or the newest report's copy for `latest`; none where there is none. Blocks.
+    pub fn find(&self, name: &str) -> Option<Found> {
+        let name = if name == "latest" { LATEST } else { name };
+        if name != LATEST && report_time(name).is_none() {
+            return None;
+        }
+        let path = self.folder.join(name);
+        let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let etag = format!("\"{:x}-{:x}\"", metadata.len(), changed(&metadata));
+        Some(Found { path, etag })
+    }
+
+    /// Takes a report in, as it came: when this returns it is on disk and synced. The same bytes make one report, however
+    /// often they come. Blocks. Answers the file's name.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] where it is no report, or cannot be kept.
+    pub fn accept(&self, bytes: &[u8]) -> Result<String, Refused> {
+        let report: Report = serde_json::from_slice(bytes).map_err(|error| {
+            Refused::NoReport(format!(
+                "the body is no report: line {}, column {}: {}",
+                error.line(),
+                error.column(),
+                kind(&error)
+            ))
+        })?;
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = hex::encode(Sha256::digest(bytes));
+        // What another hand has put there meanwhile is seen later; a crash between writing and this look is not missed.
+        if self.state.read().unwrap_or_else(PoisonError::into_inner).looked.is_none() {
+            drop(self.look());
+        }
+        let twin = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.known.iter().find(|(_, known)| known.digest == digest).map(|(name, _)| name.clone())
+        };
+        if let Some(twin) = twin.filter(|name| self.folder.join(name).is_file()) {
+            return Ok(twin);
+        }
+        let written = self.sink.write_bytes(bytes, report.metadata.generated_at)?;
+        if let Err(error) = self.look() {
+            tracing::warn!(%error, "the folder of reports could not be read");
+        }
+        Ok(written.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+    }
+
+    /// Whether reports can be kept: the folder can be made and written to. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check(&self) -> Result<(), FileError> {
+        self.sink.check()
+    }
+}
+
+/// What went wrong, without quoting the text.
+fn kind(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Syntax => "no JSON",
+        serde_json::error::Category::Eof => "it ends too early",
+        _ => "JSON of another shape",
+    }
+}
+
+fn changed(metadata: &fs::Metadata) -> u64 {
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Reads one file: what it says, and the digest of its bytes. Rows are passed over.
+fn read(path: &Path, size: u64, changed: u64) -> Known {
+    #[derive(Deserialize)]
+    struct Slim {
+        metadata: Metadata,
+        summary: Summary,
+        #[serde(rename = "images")]
+        _images: IgnoredAny,
+    }
+    struct Summed<R> {
+        inner: R,
+        sum: Sha256,
+    }
+    impl<R: Read> Read for Summed<R> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let read = self.inner.read(into)?;
+            self.sum.update(&into[..read]);
+            Ok(read)
+        }
+    }
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) => return Known { size, changed, digest: String::new(), says: Err(error.to_string()) },
+    };
+    let mut reader = BufReader::with_capacity(64 << 10, Summed { inner: file, sum: Sha256::new() });
+    let slim: Result<Slim, _> = serde_json::from_reader(&mut reader);
+    // What stands behind the report belongs to its bytes.
+    let rest = io::copy(&mut reader, &mut io::sink());
+    let digest = hex::encode(reader.into_inner().sum.finalize());
+    let says = match (slim, rest) {
+        (Ok(Slim { metadata, summary, .. }), Ok(_)) => Ok(Header { metadata, summary }),
+        (Err(error), _) => Err(format!("line {}, column {}: {}", error.line(), error.column(), kind(&error))),
+        (_, Err(error)) => Err(error.to_string()),
+    };
+    Known { size, changed, digest, says }
+}
+
+fn listing(known: &BTreeMap<String, Known>) -> Listing {
+    let mut reports: Vec<(Timestamp, Listed)> = Vec::new();
+    let mut broken = Vec::new();
+    for (name, known) in known {
+        match &known.says {
+            Ok(Header { metadata, summary }) => {
+                let listed = Listed {
+                    filename: name.clone(),
+                    generated_at: metadata.generated_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                    summary: summary.clone(),
+                    cluster_name: metadata.cluster_name.clone(),
+                };
+                reports.push((metadata.generated_at, listed));
+            }
+            Err(why) => broken.push((name.clone(), why.clone())),
+        }
+    }
+    reports.sort_by(|(a, of_a), (b, of_b)| b.cmp(a).then_with(|| of_b.filename.cmp(&of_a.filename)));
+    let reports: Vec<Listed> = reports.into_iter().map(|(_, listed)| listed).collect();
+    let json = serde_json::to_vec(&reports).unwrap_or_default();
+    let etag = format!("\"{}\"", &hex::encode(Sha256::digest(&json))[..32]);
+    Listing { reports, json: json.into(), etag, broken }
+}
