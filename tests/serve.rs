@@ -165,6 +165,141 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// The demo's report, in a folder of its own.
+fn demo() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_provenance-collector"));
+    let demo =
+        command.args(["demo", "--format", "json", "--report-path"]).arg(folder.path()).output().unwrap();
+    assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
+    folder
+}
+
+#[test]
+fn images_are_filtered_sorted_and_served_in_pages() {
+    let folder = demo();
+    let served = Served::start(folder.path(), &[]);
+    let page = |query: &str| {
+        let answer = served.get(&format!("/api/images{query}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        answer.json()
+    };
+    let total = |query: &str| page(query)["total"].as_u64().unwrap();
+    let all = total("");
+    assert_eq!(all, 18);
+    for (query, count) in [
+        ("?finding=failed", 3),
+        ("?finding=failed,drifted", 5),
+        ("?failed=true", 3),
+        ("?signed=true", 6),
+        ("?signed=false", 9),
+        ("?verified=true", 5),
+        ("?verdict=invalid", 1),
+        ("?sbom=true", 3),
+        ("?update=true", 7),
+        ("?drifted=true", 2),
+        ("?namespace=shop", 7),
+        ("?q=STRIMZI", 1),
+        ("?q=6dcb09b5", 1),
+        ("?registry=quay.io", 2),
+        ("?release=shop/shop", 3),
+        ("?image=nginx&namespace=edge", 1),
+        ("?image=nginx&namespace=shop", 0),
+    ] {
+        assert_eq!(total(query), count, "{query}");
+    }
+    let first = page("?sort=image&pageSize=5");
+    let second = page("?sort=image&pageSize=5&page=2");
+    assert_eq!((first["items"].as_array().unwrap().len(), second["page"].as_u64()), (5, Some(2)));
+    assert!(first["items"][4]["image"].as_str() <= second["items"][0]["image"].as_str());
+    assert_eq!(page("?page=99")["items"], json!([]));
+    let worst = page("?sort=finding&flat=1&pageSize=1");
+    assert_eq!(
+        (&worst["items"][0]["finding"], &worst["items"][0]["signed"]),
+        (&json!("FAILED"), &Value::Null)
+    );
+    assert!(
+        worst["items"][0]
+            .as_object()
+            .unwrap()
+            .values()
+            .all(|column| !column.is_object() && !column.is_array())
+    );
+
+    for (query, told) in [
+        ("?finding=bad", "none of: failed, refused"),
+        ("?sort=colour", "none of: finding, image"),
+        ("?pageSize=0", "pageSize 1 to 1000"),
+        ("?signed=maybe", "signed"),
+        ("?colour=red", "colour"),
+        ("?report=..%2Fx", "no file's name"),
+    ] {
+        let answer = served.get(&format!("/api/images{query}"));
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (400, "application/problem+json"),
+            "{query}"
+        );
+        assert!(answer.json()["detail"].as_str().unwrap().contains(told), "{query}: {}", answer.text());
+    }
+    assert_eq!(served.get("/api/images?report=provenance-20200101-000000.json").status, 404);
+    let etag = served.get("/api/images").header("etag").to_owned();
+    assert_eq!(ask(&served.public, "GET", "/api/images", &[("If-None-Match", &etag)], b"").status, 304);
+    assert_eq!(served.get("/api/releases").json()["total"], 6);
+}
+
+#[test]
+fn the_changes_between_two_reports_are_told_and_the_timeline_counts() {
+    let folder = demo();
+    let latest = std::fs::read(folder.path().join("provenance-latest.json")).unwrap();
+    let mut later: Value = serde_json::from_slice(&latest).unwrap();
+    let earlier: jiff::Timestamp = later["metadata"]["generatedAt"].as_str().unwrap().parse().unwrap();
+    let at = earlier + jiff::SignedDuration::from_mins(1);
+    later["metadata"]["generatedAt"] = at.to_string().into();
+    let rows = later["images"].as_array_mut().unwrap();
+    let row = |rows: &[Value], what: &str| {
+        rows.iter().position(|row| row["image"].as_str().unwrap().contains(what)).unwrap()
+    };
+    let web = row(rows, "shop-web");
+    rows[web]["signature"]["signed"] = false.into();
+    rows[web]["signature"]["verified"] = false.into();
+    rows[web]["sbom"]["hasSBOM"] = false.into();
+    rows[web]["digest"] = format!("sha256:{}", "0".repeat(64)).into();
+    rows[web]["update"]["newestAvailable"] = "1.16.0".into();
+    // What the later report does not know has not changed.
+    let search = row(rows, "acme/search");
+    rows[search].as_object_mut().unwrap().remove("signature");
+    let kafka = row(rows, "strimzi");
+    rows[kafka]["image"] = "quay.io/strimzi/kafka:0.44.0-kafka-3.8.0".into();
+    let served = Served::start(folder.path(), &[]);
+    assert_eq!(served.get("/api/diff").status, 404, "there is one report only");
+    assert_eq!(served.upload(&[], later.to_string().as_bytes()).status, 202);
+    let changes = served.get("/api/diff").json();
+    assert_eq!(changes["to"], at.strftime("provenance-%Y%m%d-%H%M%S.json").to_string());
+    let images = |kind: &str| -> Vec<String> {
+        let rows = changes[kind].as_array().unwrap_or_else(|| panic!("{kind}: {changes}"));
+        rows.iter().map(|row| row["image"].as_str().unwrap().to_owned()).collect()
+    };
+    let web = vec!["ghcr.io/acme/shop-web:1.14.2".to_owned()];
+    for kind in ["changedDigest", "lostSignature", "lostVerification", "lostSBOM", "newUpdates"] {
+        assert_eq!(images(kind), web, "{kind}");
+    }
+    for kind in ["gainedSignature", "lostProvenance", "gainedProvenance", "gainedSBOM"] {
+        assert_eq!(images(kind), Vec::<String>::new(), "{kind}");
+    }
+    assert_eq!(changes["newUpdates"][0]["before"], "1.15.0");
+    assert_eq!(images("gone"), ["quay.io/strimzi/kafka:0.43.0-kafka-3.8.0"]);
+    assert_eq!(images("appeared"), ["quay.io/strimzi/kafka:0.44.0-kafka-3.8.0"]);
+
+    let points = served.get("/api/timeline").json();
+    let points = points.as_array().unwrap();
+    assert_eq!(
+        (points.len(), &points[1]["generatedAt"]),
+        (2, &json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
+    );
+    assert!(points[0].as_object().unwrap().values().all(|column| !column.is_object() && !column.is_array()));
+}
+
 #[test]
 fn an_older_folder_is_listed_served_and_exported_as_the_older_dashboard_did() {
     let folder = older();

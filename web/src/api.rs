@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +15,10 @@ use serde_json::json;
 use tokio_util::io::ReaderStream;
 use tower_http::compression::CompressionLayer;
 
-use crate::store::{Found, Store};
+use crate::changes::changes;
+use crate::images::Asked;
+use crate::problem::Problem;
+use crate::store::{Found, Listing, Store};
 
 /// How the API is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +40,10 @@ pub fn public(store: Arc<Store>, settings: Settings) -> Router {
         .route("/api/reports", get(reports))
         .route("/api/reports/{name}", get(report))
         .route("/api/export", get(exported))
+        .route("/api/images", get(images))
+        .route("/api/releases", get(releases))
+        .route("/api/diff", get(diff))
+        .route("/api/timeline", get(timeline))
         .route("/api/me", get(me))
         .route("/api/scan", post(scan).fallback(only_post))
         .with_state(Arc::new(Api { store, settings }))
@@ -154,6 +162,132 @@ async fn exported(State(api): State<Arc<Api>>, Query(asked): Query<Export>) -> R
             (headers, text).into_response()
         }
         _ => told(StatusCode::INTERNAL_SERVER_ERROR, "the report cannot be read"),
+    }
+}
+
+/// The report that is asked for, read, with its name and entity tag.
+async fn loaded(api: &Arc<Api>, asked: Option<&str>) -> Result<(String, String, Arc<Report>), Problem> {
+    let name = asked.filter(|name| !name.is_empty()).unwrap_or("latest").to_owned();
+    if !is_plain(&name) {
+        return Err(Problem::asked(format!("report: {name:?} is no file's name")));
+    }
+    let found = find(api, name.clone()).await;
+    let found = found.ok_or_else(|| Problem::not_found(format!("there is no report {name:?}")))?;
+    let etag = found.etag.clone();
+    let store = Arc::clone(&api.store);
+    let report = tokio::task::spawn_blocking(move || store.load(&found)).await;
+    match report {
+        Ok(Ok(report)) => Ok((name, etag, report)),
+        Ok(Err(error)) => Err(Problem::unreadable(format!("the report {name:?} cannot be read: {error}"))),
+        Err(_) => Err(Problem::unreadable("a defect; the log says more")),
+    }
+}
+
+/// Serialized where blocking is allowed: a page may be large.
+fn answered(etag: &str, body: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => {
+            let kind = (header::CONTENT_TYPE, "application/json".to_owned());
+            ([kind, (header::ETAG, etag.to_owned())], body).into_response()
+        }
+        Err(error) => Problem::unreadable(error.to_string()).into_response(),
+    }
+}
+
+async fn images(
+    State(api): State<Arc<Api>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
+    let (name, etag, report) = loaded(&api, asked.report.as_deref()).await?;
+    if is_known(&headers, &etag) {
+        return Ok(not_modified(&etag));
+    }
+    Ok(answered(&etag, &asked.answer(name, &report.images)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfReport {
+    report: Option<String>,
+}
+
+async fn releases(
+    State(api): State<Arc<Api>>,
+    asked: Result<Query<OfReport>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
+    let (name, etag, report) = loaded(&api, asked.report.as_deref()).await?;
+    if is_known(&headers, &etag) {
+        return Ok(not_modified(&etag));
+    }
+    let body = json!({"report": name, "total": report.helm_releases.len(), "items": report.helm_releases});
+    Ok(answered(&etag, &body))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Between {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// Between two reports; where none is named, the newest and the one of the same cluster before it.
+async fn diff(
+    State(api): State<Arc<Api>>,
+    asked: Result<Query<Between>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
+    let listing = listed(&api).await?;
+    let to = match &asked.to {
+        Some(to) => listing.reports.iter().position(|report| report.filename == *to),
+        None => (!listing.reports.is_empty()).then_some(0),
+    };
+    let to = to.ok_or_else(|| Problem::not_found("there is no such report to compare"))?;
+    let later = &listing.reports[to];
+    let before = || {
+        let mut earlier = listing.reports[to + 1..].iter();
+        earlier.find(|report| report.cluster_name == later.cluster_name).map(|report| report.filename.clone())
+    };
+    let from = asked.from.or_else(before);
+    let from = from.ok_or_else(|| Problem::not_found("there is no earlier report of the same cluster"))?;
+    let (from, from_etag, earlier) = loaded(&api, Some(&from)).await?;
+    let (to, to_etag, later) = loaded(&api, Some(&later.filename)).await?;
+    let etag = format!("\"{}{}\"", from_etag.trim_matches('"'), to_etag.trim_matches('"'));
+    Ok(answered(&etag, &changes((&from, &earlier), (&to, &later))))
+}
+
+/// Every report's counts in one level of columns, the oldest first, for graphs.
+async fn timeline(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let listing = listed(&api).await?;
+    if is_known(&headers, &listing.etag) {
+        return Ok(not_modified(&listing.etag));
+    }
+    let points: Vec<_> = listing
+        .reports
+        .iter()
+        .rev()
+        .map(|report| {
+            let mut point = serde_json::to_value(&report.summary).unwrap_or_default();
+            if let Some(columns) = point.as_object_mut() {
+                columns.remove("failures");
+                columns.insert("filename".into(), report.filename.clone().into());
+                columns.insert("generatedAt".into(), report.generated_at.clone().into());
+                columns.insert("clusterName".into(), report.cluster_name.clone().into());
+            }
+            point
+        })
+        .collect();
+    Ok(answered(&listing.etag, &points))
+}
+
+async fn listed(api: &Arc<Api>) -> Result<Arc<Listing>, Problem> {
+    let store = Arc::clone(&api.store);
+    match tokio::task::spawn_blocking(move || store.listing()).await {
+        Ok(Ok(listing)) => Ok(listing),
+        _ => Err(Problem::unreadable("the folder of reports cannot be read")),
     }
 }
 

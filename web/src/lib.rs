@@ -1,7 +1,10 @@
 //! Serving: a folder of reports, the API over it, and the listener that takes reports in.
 
 pub mod api;
+pub mod changes;
+pub mod images;
 pub mod intake;
+pub mod problem;
 pub mod store;
 
 pub use api::{Settings, public};

@@ -21,6 +21,8 @@ use sha2::{Digest as _, Sha256};
 
 /// The index's own file.
 const INDEX: &str = ".provenance-index.json";
+/// Reports kept in memory.
+const KEPT: usize = 3;
 /// How old a look at the folder may be when somebody asks.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -106,6 +108,8 @@ pub struct Store {
     state: RwLock<State>,
     /// One look, and one report, at a time.
     busy: Mutex<()>,
+    /// Reports that were read last, the newest use last.
+    read: Mutex<Vec<(PathBuf, String, Arc<Report>)>>,
 }
 
 impl Store {
@@ -116,7 +120,7 @@ impl Store {
         let known = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let state = State { known, ..State::default() };
         let sink = FileSink::new(&folder, retention);
-        Self { folder, sink, state: RwLock::new(state), busy: Mutex::default() }
+        Self { folder, sink, state: RwLock::new(state), busy: Mutex::default(), read: Mutex::default() }
     }
 
     /// Every report, as of a moment ago. Blocks.
@@ -202,6 +206,34 @@ impl Store {
         let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let etag = format!("\"{:x}-{:x}\"", metadata.len(), changed(&metadata));
         Some(Found { path, etag })
+    }
+
+    /// A report, read; the last few are kept. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, or is no report.
+    pub fn load(&self, found: &Found) -> io::Result<Arc<Report>> {
+        let is_it =
+            |(path, etag, _): &(PathBuf, String, Arc<Report>)| *path == found.path && *etag == found.etag;
+        {
+            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = read.iter().position(is_it) {
+                let known = read.remove(at);
+                let report = Arc::clone(&known.2);
+                read.push(known);
+                return Ok(report);
+            }
+        }
+        let report: Report = serde_json::from_reader(BufReader::new(fs::File::open(&found.path)?))?;
+        let report = Arc::new(report);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.retain(|known| !is_it(known));
+        if read.len() >= KEPT {
+            read.remove(0);
+        }
+        read.push((found.path.clone(), found.etag.clone(), Arc::clone(&report)));
+        Ok(report)
     }
 
     /// Takes a report in, as it came: when this returns it is on disk and synced. The same bytes make one report, however

@@ -29,6 +29,19 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// Every finding, the worst first.
+    pub const ALL: [Self; 9] = [
+        Self::Failed,
+        Self::Refused,
+        Self::Gone,
+        Self::TagGone,
+        Self::Drifted,
+        Self::NotReached,
+        Self::Outdated,
+        Self::Same,
+        Self::Found,
+    ];
+
     /// The worst that a row has to say.
     pub fn of(row: &ImageRecord) -> Self {
         let any = |word: OutcomeWord| stages(row).any(|(_, stage)| stage.outcome == word);

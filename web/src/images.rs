@@ -1,0 +1,268 @@
+//! Rows of images, filtered, sorted and in pages.
+
+use provenance_model::DriftState;
+use provenance_model::report::{Finding, ImageRecord, SignatureVerdict};
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+
+/// Rows in a page at the most.
+const MOST: usize = 1000;
+
+/// What is asked for. A filter that is not given lets every row through; text is found anywhere in its field, in any
+/// case.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Asked {
+    /// The report's file; the latest where not given.
+    pub report: Option<String>,
+    /// In image, digest, namespace, workload, release, signer, builder or source.
+    q: Option<String>,
+    image: Option<String>,
+    namespace: Option<String>,
+    workload: Option<String>,
+    registry: Option<String>,
+    release: Option<String>,
+    digest: Option<String>,
+    signer: Option<String>,
+    builder: Option<String>,
+    /// A finding's word, or several separated by commas.
+    finding: Option<String>,
+    /// A verdict's word.
+    verdict: Option<String>,
+    signed: Option<bool>,
+    verified: Option<bool>,
+    provenance: Option<bool>,
+    sbom: Option<bool>,
+    update: Option<bool>,
+    drifted: Option<bool>,
+    failed: Option<bool>,
+    /// A column, with `-` before it for the other direction.
+    sort: Option<String>,
+    page: Option<usize>,
+    page_size: Option<usize>,
+    /// `1` or `true`: one level of columns.
+    flat: Option<String>,
+}
+
+/// One row in one level of columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Flat<'a> {
+    image: &'a str,
+    namespace: &'a str,
+    workload_kind: &'a str,
+    workload_name: &'a str,
+    registry: Option<&'a str>,
+    repository: Option<&'a str>,
+    digest: Option<&'a str>,
+    finding: &'static str,
+    pods: Option<usize>,
+    verdict: Option<&'static str>,
+    signed: Option<bool>,
+    verified: Option<bool>,
+    signer: Option<String>,
+    provenance: Option<bool>,
+    predicate_type: Option<&'a str>,
+    builder: Option<&'a str>,
+    source_repository: Option<&'a str>,
+    source_commit: Option<&'a str>,
+    sbom: Option<bool>,
+    sbom_format: Option<&'a str>,
+    update_available: Option<bool>,
+    current_tag: Option<&'a str>,
+    latest_in_major: Option<&'a str>,
+    newest_available: Option<&'a str>,
+    update_level: Option<&'static str>,
+    drift: Option<DriftState>,
+    helm_release: Option<String>,
+}
+
+impl<'a> Flat<'a> {
+    fn of(row: &'a ImageRecord) -> Self {
+        let (signature, provenance, update) =
+            (row.signature.as_ref(), row.provenance.as_ref(), row.update.as_ref());
+        let build = provenance.and_then(|found| found.build.as_ref());
+        let reference = row.reference.as_ref();
+        Self {
+            image: &row.image,
+            namespace: &row.namespace,
+            workload_kind: &row.workload.kind,
+            workload_name: &row.workload.name,
+            registry: reference.map(|reference| reference.registry.as_str()),
+            repository: reference.map(|reference| reference.repository.as_str()),
+            digest: row.digest.as_deref(),
+            finding: Finding::of(row).word(),
+            pods: row.pods,
+            verdict: signature.and_then(|found| found.verdict).map(SignatureVerdict::word),
+            signed: signature.map(|found| found.signed),
+            verified: signature.map(|found| found.verified),
+            signer: signers(row).next(),
+            provenance: provenance.map(|found| found.has_provenance),
+            predicate_type: provenance.and_then(|found| found.predicate_type.as_deref()),
+            builder: build.and_then(|build| build.builder.as_deref()),
+            source_repository: build.and_then(|build| build.source_repository.as_deref()),
+            source_commit: build.and_then(|build| build.source_commit.as_deref()),
+            sbom: row.sbom.as_ref().map(|found| found.has_sbom),
+            sbom_format: row.sbom.as_ref().and_then(|found| found.format.as_deref()),
+            update_available: update.map(|update| update.update_available),
+            current_tag: update.map(|update| update.current_tag.as_str()),
+            latest_in_major: update.and_then(|update| update.latest_in_major.as_deref()),
+            newest_available: update.and_then(|update| update.newest_available.as_deref()),
+            update_level: update.and_then(|update| update.level).map(provenance_model::UpdateLevel::word),
+            drift: row.drift.as_ref().map(|drift| drift.state),
+            helm_release: row.helm_release.as_ref().map(|link| format!("{}/{}", link.namespace, link.name)),
+        }
+    }
+}
+
+/// Who signed a row's image, as verified.
+fn signers(row: &ImageRecord) -> impl Iterator<Item = String> {
+    let signatures = row.signature.iter().flat_map(|found| found.signatures.iter().flatten());
+    signatures.filter_map(|one| one.checked.signer.as_ref()).map(ToString::to_string)
+}
+
+/// A page of rows.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    /// The report's file.
+    pub report: String,
+    /// Rows that the filters let through.
+    pub total: usize,
+    /// The page, from 1.
+    pub page: usize,
+    /// Rows in a page.
+    pub page_size: usize,
+    /// The rows.
+    pub items: Vec<T>,
+}
+
+/// Rows whole or in one level.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Row<'a> {
+    /// As the report has it.
+    Whole(&'a ImageRecord),
+    /// In one level of columns.
+    Flat(Box<Flat<'a>>),
+}
+
+/// The columns that rows are sorted by.
+const COLUMNS: [&str; 8] =
+    ["finding", "image", "namespace", "workload", "registry", "pods", "update", "digest"];
+
+impl Asked {
+    /// The page that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`] for a word that is none, with those that are.
+    pub fn answer<'a>(&self, report: String, images: &'a [ImageRecord]) -> Result<Page<Row<'a>>, Problem> {
+        let findings = self.findings()?;
+        if let Some(verdict) = &self.verdict {
+            let words = ["unsigned", "notChecked", "valid", "verified", "invalid", "failed"];
+            one_of("verdict", verdict, &words)?;
+        }
+        let flat = match self.flat.as_deref() {
+            None | Some("0" | "false" | "") => false,
+            Some("1" | "true") => true,
+            Some(other) => {
+                return Err(Problem::asked(format!("flat: {other:?} is none of: 0, 1, false, true")));
+            }
+        };
+        let mut rows: Vec<&ImageRecord> =
+            images.iter().filter(|row| self.lets_through(row, findings.as_deref())).collect();
+        self.sort(&mut rows)?;
+        let page = self.page.unwrap_or(1);
+        let page_size = self.page_size.unwrap_or(100);
+        if page == 0 || !(1..=MOST).contains(&page_size) {
+            return Err(Problem::asked(format!("page is 1 or more, pageSize 1 to {MOST}")));
+        }
+        let total = rows.len();
+        let items = rows.into_iter().skip((page - 1).saturating_mul(page_size)).take(page_size);
+        let items = items
+            .map(|row| if flat { Row::Flat(Box::new(Flat::of(row))) } else { Row::Whole(row) })
+            .collect();
+        Ok(Page { report, total, page, page_size, items })
+    }
+
+    fn findings(&self) -> Result<Option<Vec<String>>, Problem> {
+        let Some(written) = &self.finding else { return Ok(None) };
+        let words: Vec<_> = Finding::ALL.iter().map(|finding| finding.word().to_lowercase()).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let asked: Vec<_> = written.split(',').map(|word| word.trim().to_lowercase()).collect();
+        asked.iter().try_for_each(|word| one_of("finding", word, &words))?;
+        Ok(Some(asked))
+    }
+
+    fn lets_through(&self, row: &ImageRecord, findings: Option<&[String]>) -> bool {
+        let has = |wanted: &Option<String>, text: &str| {
+            wanted.as_ref().is_none_or(|wanted| text.to_lowercase().contains(&wanted.to_lowercase()))
+        };
+        let is =
+            |wanted: Option<bool>, found: Option<bool>| wanted.is_none_or(|wanted| found == Some(wanted));
+        let flat = Flat::of(row);
+        let workload = format!("{}/{}", flat.workload_kind, flat.workload_name);
+        let signers = || signers(row).collect::<Vec<_>>().join("\n");
+        let finding = flat.finding.to_lowercase();
+        findings.is_none_or(|wanted| wanted.contains(&finding))
+            && has(&self.image, flat.image)
+            && has(&self.namespace, flat.namespace)
+            && has(&self.workload, &workload)
+            && has(&self.registry, flat.registry.unwrap_or_default())
+            && has(&self.release, flat.helm_release.as_deref().unwrap_or_default())
+            && has(&self.digest, flat.digest.unwrap_or_default())
+            && has(&self.builder, flat.builder.unwrap_or_default())
+            && (self.signer.is_none() || has(&self.signer, &signers()))
+            && self.verdict.as_deref().is_none_or(|wanted| flat.verdict == Some(wanted))
+            && is(self.signed, flat.signed)
+            && is(self.verified, flat.verified)
+            && is(self.provenance, flat.provenance)
+            && is(self.sbom, flat.sbom)
+            && is(self.update, flat.update_available)
+            && self.drifted.is_none_or(|wanted| (flat.drift == Some(DriftState::Drifted)) == wanted)
+            && self.failed.is_none_or(|wanted| (finding == "failed") == wanted)
+            && (self.q.is_none() || {
+                let fields = [
+                    flat.image,
+                    flat.digest.unwrap_or_default(),
+                    flat.namespace,
+                    &workload,
+                    flat.helm_release.as_deref().unwrap_or_default(),
+                    flat.builder.unwrap_or_default(),
+                    flat.source_repository.unwrap_or_default(),
+                    flat.source_commit.unwrap_or_default(),
+                    &signers(),
+                ];
+                fields.iter().any(|field| has(&self.q, field))
+            })
+    }
+
+    fn sort(&self, rows: &mut [&ImageRecord]) -> Result<(), Problem> {
+        let Some(sort) = self.sort.as_deref() else { return Ok(()) };
+        let (column, is_down) = sort.strip_prefix('-').map_or((sort, false), |column| (column, true));
+        one_of("sort", column, &COLUMNS)?;
+        rows.sort_by(|a, b| {
+            let order = match column {
+                "finding" => Finding::of(a).cmp(&Finding::of(b)),
+                "namespace" => a.namespace.cmp(&b.namespace),
+                "workload" => (&a.workload.kind, &a.workload.name).cmp(&(&b.workload.kind, &b.workload.name)),
+                "registry" => Flat::of(a).registry.cmp(&Flat::of(b).registry),
+                "pods" => a.pods.cmp(&b.pods),
+                "update" => Flat::of(a).newest_available.cmp(&Flat::of(b).newest_available),
+                "digest" => a.digest.cmp(&b.digest),
+                _ => a.image.cmp(&b.image),
+            };
+            if is_down { order.reverse() } else { order }
+        });
+        Ok(())
+    }
+}
+
+fn one_of(name: &str, word: &str, words: &[&str]) -> Result<(), Problem> {
+    if words.contains(&word) {
+        return Ok(());
+    }
+    Err(Problem::asked(format!("{name}: {word:?} is none of: {}", words.join(", "))))
+}
