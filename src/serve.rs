@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::Router;
-use provenance_web::{Intake, Settings, Store, internal, public};
+use provenance_web::{Intake, Limits, Settings, Store, internal, listen, public};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,6 +16,8 @@ use crate::config::Config;
 ///
 /// Where a listener cannot be bound, or fails.
 pub async fn serve(config: &Config) -> anyhow::Result<()> {
+    // Before anything is said of being ready: a signal that comes at once must not be lost.
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let store = Arc::new(Store::open(&config.report_path, config.report_retention));
     let checked = Arc::clone(&store);
     if let Err(error) = tokio::task::spawn_blocking(move || checked.check()).await? {
@@ -40,41 +41,27 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         "serving"
     );
     let (stop, stopped) = watch::channel(false);
+    let limits = Limits::default();
     let both = async {
-        tokio::try_join!(
-            run(open, public(store, settings), stopped.clone()),
-            run(inner, internal(intake), stopped.clone())
-        )
+        tokio::join!(
+            listen(open, public(store, settings), limits, stopped.clone()),
+            listen(inner, internal(intake), limits, stopped)
+        );
     };
-    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut both = std::pin::pin!(both);
+    let signals = async {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests under way are answered");
+        stop.send_replace(true);
+        // The listeners end by this; the sender must live until they have.
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        ended = &mut both => ended?,
-        _ = term.recv() => stop_and_wait(&stop, both).await?,
-        _ = interrupt.recv() => stop_and_wait(&stop, both).await?,
-    };
-    Ok(())
-}
-
-async fn stop_and_wait<T>(
-    stop: &watch::Sender<bool>,
-    both: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    tracing::info!("stopping: requests under way are answered");
-    stop.send_replace(true);
-    both.await
-}
-
-async fn run(
-    listener: TcpListener,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let until = async move {
-        // The sender lives as long as the listeners do.
-        stopped.wait_for(|stopped| *stopped).await.ok();
-    };
-    axum::serve(listener, router).with_graceful_shutdown(until).await.context("a listener failed")
+        () = both => Ok(()),
+        () = signals => Ok(()),
+    }
 }
 
 /// Binds an address as Go writes it; an empty host is every interface, of both families where there are both.

@@ -291,6 +291,13 @@ fn the_changes_between_two_reports_are_told_and_the_timeline_counts() {
     assert_eq!(images("gone"), ["quay.io/strimzi/kafka:0.43.0-kafka-3.8.0"]);
     assert_eq!(images("appeared"), ["quay.io/strimzi/kafka:0.44.0-kafka-3.8.0"]);
 
+    let history = served.get("/api/history?image=ghcr.io/acme/shop-web:1.14.2").json();
+    let digests: Vec<_> =
+        history["items"].as_array().unwrap().iter().map(|one| one["row"]["digest"].clone()).collect();
+    assert_eq!((digests.len(), &digests[0]), (2, &json!(format!("sha256:{}", "0".repeat(64)))));
+    assert_eq!(served.get("/api/history?image=a&limit=0").status, 400);
+    assert_eq!(served.get("/api/history").status, 400);
+
     let points = served.get("/api/timeline").json();
     let points = points.as_array().unwrap();
     assert_eq!(
@@ -298,6 +305,28 @@ fn the_changes_between_two_reports_are_told_and_the_timeline_counts() {
         (2, &json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
     );
     assert!(points[0].as_object().unwrap().values().all(|column| !column.is_object() && !column.is_array()));
+}
+
+#[test]
+fn metrics_count_the_newest_report_of_each_cluster() {
+    let folder = demo();
+    let served = Served::start(folder.path(), &[]);
+    let metrics = served.get("/metrics").text();
+    for line in [
+        r#"provenance_images{cluster="demo",finding="failed"} 3"#,
+        r#"provenance_failures{cluster="demo",stage="digest",kind="connection"} 1"#,
+        r#"provenance_helm_releases{cluster="demo"} 6"#,
+        r#"version_checker_is_latest_version{cluster="demo",namespace="shop",pod="web",container="web",container_type="container",image="ghcr.io/acme/shop-web",current_version="1.14.2",latest_version="1.15.0"} 0"#,
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+    let mut other: Value = serde_json::from_slice(&report(1)).unwrap();
+    other["metadata"]["clusterName"] = "second".into();
+    other["metadata"]["generatedAt"] = jiff::Timestamp::now().to_string().into();
+    assert_eq!(served.upload(&[], other.to_string().as_bytes()).status, 202);
+    let metrics = served.get("/metrics").text();
+    assert!(metrics.contains(r#"provenance_unique_images{cluster="second"} 12"#), "{metrics}");
+    assert!(metrics.contains(r#"provenance_unique_images{cluster="demo"} 16"#), "{metrics}");
 }
 
 #[test]
@@ -316,6 +345,10 @@ fn an_older_folder_is_listed_served_and_exported_as_the_older_dashboard_did() {
             ask(&served.public, "GET", &format!("/api/reports/{name}"), &[("If-None-Match", &etag)], b"");
         assert_eq!((known.status, known.body.len()), (304, 0));
     }
+    assert_eq!(
+        (listed.header("x-content-type-options"), listed.header("x-frame-options")),
+        ("nosniff", "DENY")
+    );
     let head = ask(&served.public, "HEAD", "/api/reports", &[], b"");
     assert_eq!((head.status, head.body.len()), (200, 0));
     for (query, sample, name) in [
@@ -463,6 +496,40 @@ fn files_of_other_hands_appear_broken_ones_stand_in_nobodys_way_and_a_restart_pa
         assert!(began.elapsed() < Duration::from_secs(10), "a file that is gone does not go");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn a_thousand_idle_and_slow_connections_hold_up_nobody() {
+    let folder = older();
+    let served = Served::start(folder.path(), &[]);
+    let idle: Vec<_> = (0..1000)
+        .map(|number| {
+            let mut stream = TcpStream::connect(&served.public).unwrap();
+            if number % 2 == 0 {
+                stream.write_all(b"GET /api/reports HTTP/1.1\r\nHost: te").unwrap();
+            }
+            stream
+        })
+        .collect();
+    let mut slow = TcpStream::connect(&served.internal).unwrap();
+    slow.write_all(b"POST /internal/reports HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n{").unwrap();
+    assert_eq!(served.get("/api/reports").status, 200);
+    assert_eq!(served.upload(&[], &report(5)).status, 202);
+    drop((idle, slow));
+}
+
+#[test]
+fn a_head_that_does_not_come_is_given_up() {
+    use std::io::Read as _;
+    let folder = older();
+    let served = Served::start(folder.path(), &[]);
+    let mut stream = TcpStream::connect(&served.public).unwrap();
+    stream.write_all(b"GET /api/reports HTTP/1.1\r\nHost: te").unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut rest = Vec::new();
+    // The server closes it, with or without a word.
+    stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&rest));
 }
 
 #[test]

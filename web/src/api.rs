@@ -1,14 +1,17 @@
 //! The public API: the routes of the older dashboard, in its shapes.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::Bytes;
 use provenance_model::report::{Report, export};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,7 +19,8 @@ use tokio_util::io::ReaderStream;
 use tower_http::compression::CompressionLayer;
 
 use crate::changes::changes;
-use crate::images::Asked;
+use crate::images::{Asked, Flat};
+use crate::metrics;
 use crate::problem::Problem;
 use crate::store::{Found, Listing, Store};
 
@@ -31,6 +35,8 @@ pub struct Settings {
 struct Api {
     store: Arc<Store>,
     settings: Settings,
+    /// The metrics of the listing with this entity tag.
+    metrics: Mutex<Option<(String, Bytes)>>,
 }
 
 /// The routes.
@@ -44,12 +50,29 @@ pub fn public(store: Arc<Store>, settings: Settings) -> Router {
         .route("/api/releases", get(releases))
         .route("/api/diff", get(diff))
         .route("/api/timeline", get(timeline))
+        .route("/api/history", get(history))
+        .route("/metrics", get(metrics))
         .route("/api/me", get(me))
         .route("/api/scan", post(scan).fallback(only_post))
-        .with_state(Arc::new(Api { store, settings }))
+        .with_state(Arc::new(Api { store, settings, metrics: Mutex::default() }))
         .route("/healthz", get(healthy))
         .route("/readyz", get(move || ready(Arc::clone(&for_ready))))
         .layer(CompressionLayer::new())
+        .layer(map_response(guarded))
+}
+
+/// What tells a browser to take an answer for what it is, and for nothing else.
+async fn guarded(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    answer
 }
 
 /// A short answer in words.
@@ -257,6 +280,77 @@ async fn diff(
     let (to, to_etag, later) = loaded(&api, Some(&later.filename)).await?;
     let etag = format!("\"{}{}\"", from_etag.trim_matches('"'), to_etag.trim_matches('"'));
     Ok(answered(&etag, &changes((&from, &earlier), (&to, &later))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfImage {
+    image: String,
+    namespace: Option<String>,
+    workload: Option<String>,
+    limit: Option<usize>,
+}
+
+/// One image over the reports, the newest first: what ran under its name, and what was known of it.
+async fn history(
+    State(api): State<Arc<Api>>,
+    asked: Result<Query<OfImage>, QueryRejection>,
+) -> Result<Response, Problem> {
+    const MOST: usize = 200;
+    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::asked(format!("limit is 1 to {MOST}")));
+    }
+    let listing = listed(&api).await?;
+    let mut items = Vec::new();
+    for report in listing.reports.iter().take(limit) {
+        // A report that went away or broke meanwhile is a gap, as if it had never been.
+        let Ok((_, _, read)) = loaded(&api, Some(&report.filename)).await else { continue };
+        let rows = read.images.iter().filter(|row| {
+            row.image == asked.image
+                && asked.namespace.as_ref().is_none_or(|wanted| row.namespace == *wanted)
+                && asked.workload.as_ref().is_none_or(|wanted| row.workload.name == *wanted)
+        });
+        for row in rows {
+            items.push(json!({
+                "report": report.filename, "generatedAt": report.generated_at, "clusterName": report.cluster_name,
+                "row": Flat::of(row),
+            }));
+        }
+    }
+    Ok(answered(&listing.etag, &json!({"image": asked.image, "total": items.len(), "items": items})))
+}
+
+/// The newest report of each cluster as metrics. It stays the same until a report comes.
+async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+    let listing = listed(&api).await?;
+    let known = {
+        let metrics = api.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.as_ref().filter(|(etag, _)| *etag == listing.etag).map(|(_, text)| text.clone())
+    };
+    let text = match known {
+        Some(text) => text,
+        None => counted(&api, &listing).await?,
+    };
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// Makes the metrics of a listing, and keeps them.
+async fn counted(api: &Arc<Api>, listing: &Listing) -> Result<Bytes, Problem> {
+    let mut seen = BTreeSet::new();
+    let newest = listing.reports.iter().filter(|report| seen.insert(report.cluster_name.clone()));
+    let mut reports = Vec::new();
+    for report in newest {
+        reports.push(loaded(api, Some(&report.filename)).await?.2);
+    }
+    let made = tokio::task::spawn_blocking(move || metrics::text(reports.iter().map(AsRef::as_ref)));
+    let Ok(Ok(text)) = made.await else { return Err(Problem::unreadable("the metrics cannot be written")) };
+    let text = Bytes::from(text);
+    let mut metrics = api.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+    *metrics = Some((listing.etag.clone(), text.clone()));
+    Ok(text)
 }
 
 /// Every report's counts in one level of columns, the oldest first, for graphs.

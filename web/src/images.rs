@@ -79,7 +79,8 @@ pub struct Flat<'a> {
 }
 
 impl<'a> Flat<'a> {
-    fn of(row: &'a ImageRecord) -> Self {
+    /// The columns of a row.
+    pub fn of(row: &'a ImageRecord) -> Self {
         let (signature, provenance, update) =
             (row.signature.as_ref(), row.provenance.as_ref(), row.update.as_ref());
         let build = provenance.and_then(|found| found.build.as_ref());

@@ -4,9 +4,12 @@ pub mod api;
 pub mod changes;
 pub mod images;
 pub mod intake;
+pub mod listen;
+pub mod metrics;
 pub mod problem;
 pub mod store;
 
 pub use api::{Settings, public};
 pub use intake::{Intake, internal};
+pub use listen::{Limits, listen};
 pub use store::Store;
