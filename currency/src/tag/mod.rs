@@ -129,12 +129,13 @@ impl Tag {
         for piece in rest {
             let found = PreRelease::of(piece).filter(|_| tag.pre_release.is_none());
             let is_build = matches!(piece.separator, "_" | "+") && matches!(piece.kind, Kind::Numbers { .. });
-            if tag.behind.is_empty() && (is_build || found.is_some()) {
+            let only_says_release = piece.kind == Kind::Word && words::only_says_release(piece.text);
+            if tag.behind.is_empty() && (is_build || found.is_some() || only_says_release) {
                 tag.end = piece.start + piece.text.len();
             }
             if found.is_some() {
                 tag.pre_release = found;
-            } else {
+            } else if !only_says_release {
                 tag.behind.push(Element::of(piece));
             }
         }

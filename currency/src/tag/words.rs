@@ -169,6 +169,11 @@ pub(super) fn numbered_name(run: &str) -> Option<&str> {
     NUMBERED.iter().find(|name| run.starts_with(**name)).map(|name| &run[..name.len()])
 }
 
+/// Whether a word behind a version says no more than that it is a release: `3.6.4.Final`.
+pub(super) fn only_says_release(word: &str) -> bool {
+    ["final", "ga", "release"].iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
 pub(super) fn is_host_bound(word: &str) -> bool {
     HOST_BOUND.contains(&word.to_ascii_lowercase().as_str())
 }
