@@ -249,6 +249,47 @@ fn images_are_filtered_sorted_and_served_in_pages() {
 }
 
 #[test]
+fn a_search_names_what_holds_the_text_and_the_rows_it_stands_in() {
+    let folder = demo();
+    let served = Served::start(folder.path(), &[]);
+    let hits = |query: &str| {
+        let answer = served.get(&format!("/api/search?{query}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        let found = answer.json();
+        let items = found["items"].as_array().unwrap().iter();
+        let text = |hit: &Value| {
+            let (kind, value) = (hit["kind"].as_str().unwrap(), hit["value"].as_str().unwrap());
+            format!("{kind} {value} {}", hit["rows"])
+        };
+        items.map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(hits("q=SHOP%2Fshop"), ["release shop/shop 3"]);
+    assert!(hits("q=6dcb09b5").iter().all(|hit| hit.starts_with("sourceCommit 6dcb09b5")));
+    for (text, kind) in [
+        ("nginx", "image"),
+        ("sha256:", "digest"),
+        ("Deployment", "workload"),
+        ("6dcb09b5", "sourceCommit"),
+        ("github", "builder"),
+        ("github", "sourceRepository"),
+        ("acme-signs", "signer"),
+    ] {
+        let found = hits(&format!("q={text}&limit=500"));
+        assert!(found.iter().any(|hit| hit.starts_with(&format!("{kind} "))), "{text} {kind}: {found:?}");
+    }
+    assert_eq!(hits("q=nothing-of-this-name"), Vec::<String>::new());
+    let one = served.get("/api/search?q=s&limit=1").json();
+    assert!(one["items"].as_array().unwrap().len() == 1 && one["total"].as_u64() > Some(1));
+    for (query, told) in
+        [("", "q"), ("?q=%20", "say what to search for"), ("?q=a&limit=0", "1 to 500"), ("?q=a&x=1", "x")]
+    {
+        let answer = served.get(&format!("/api/search{query}"));
+        assert_eq!(answer.status, 400, "{query}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(told), "{query}: {}", answer.text());
+    }
+}
+
+#[test]
 fn the_changes_between_two_reports_are_told_and_the_timeline_counts() {
     let folder = demo();
     let latest = std::fs::read(folder.path().join("provenance-latest.json")).unwrap();

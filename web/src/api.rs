@@ -22,6 +22,7 @@ use crate::changes::changes;
 use crate::images::{Asked, Flat};
 use crate::metrics;
 use crate::problem::Problem;
+use crate::search::Searched;
 use crate::store::{Found, Listing, Store};
 
 /// How the API is set.
@@ -51,6 +52,7 @@ pub fn public(store: Arc<Store>, settings: Settings) -> Router {
         .route("/api/diff", get(diff))
         .route("/api/timeline", get(timeline))
         .route("/api/history", get(history))
+        .route("/api/search", get(search))
         .route("/metrics", get(metrics))
         .route("/api/me", get(me))
         .route("/api/scan", post(scan).fallback(only_post))
@@ -320,6 +322,19 @@ async fn history(
         }
     }
     Ok(answered(&listing.etag, &json!({"image": asked.image, "total": items.len(), "items": items})))
+}
+
+async fn search(
+    State(api): State<Arc<Api>>,
+    asked: Result<Query<Searched>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
+    let (name, etag, report) = loaded(&api, asked.report.as_deref()).await?;
+    if is_known(&headers, &etag) {
+        return Ok(not_modified(&etag));
+    }
+    Ok(answered(&etag, &asked.answer(name, &report)?))
 }
 
 /// The newest report of each cluster as metrics. It stays the same until a report comes.

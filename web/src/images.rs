@@ -49,33 +49,60 @@ pub struct Asked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Flat<'a> {
-    image: &'a str,
-    namespace: &'a str,
-    workload_kind: &'a str,
-    workload_name: &'a str,
-    registry: Option<&'a str>,
-    repository: Option<&'a str>,
-    digest: Option<&'a str>,
-    finding: &'static str,
-    pods: Option<usize>,
-    verdict: Option<&'static str>,
-    signed: Option<bool>,
-    verified: Option<bool>,
-    signer: Option<String>,
-    provenance: Option<bool>,
-    predicate_type: Option<&'a str>,
-    builder: Option<&'a str>,
-    source_repository: Option<&'a str>,
-    source_commit: Option<&'a str>,
-    sbom: Option<bool>,
-    sbom_format: Option<&'a str>,
-    update_available: Option<bool>,
-    current_tag: Option<&'a str>,
-    latest_in_major: Option<&'a str>,
-    newest_available: Option<&'a str>,
-    update_level: Option<&'static str>,
-    drift: Option<DriftState>,
-    helm_release: Option<String>,
+    /// As the pod names it.
+    pub image: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// The kind of the workload that runs it.
+    pub workload_kind: &'a str,
+    /// The workload's name.
+    pub workload_name: &'a str,
+    /// The registry's host.
+    pub registry: Option<&'a str>,
+    /// The repository in the registry.
+    pub repository: Option<&'a str>,
+    /// What runs.
+    pub digest: Option<&'a str>,
+    /// The row's finding, in a word.
+    pub finding: &'static str,
+    /// How many pods run it.
+    pub pods: Option<usize>,
+    /// The signatures' verdict, in a word.
+    pub verdict: Option<&'static str>,
+    /// Whether it has a signature.
+    pub signed: Option<bool>,
+    /// Whether a signature was verified.
+    pub verified: Option<bool>,
+    /// The first signer, as verified.
+    pub signer: Option<String>,
+    /// Whether it has provenance.
+    pub provenance: Option<bool>,
+    /// The provenance's predicate type.
+    pub predicate_type: Option<&'a str>,
+    /// What built it.
+    pub builder: Option<&'a str>,
+    /// The repository it was built from.
+    pub source_repository: Option<&'a str>,
+    /// The commit it was built from.
+    pub source_commit: Option<&'a str>,
+    /// Whether it has an SBOM.
+    pub sbom: Option<bool>,
+    /// The SBOM's format.
+    pub sbom_format: Option<&'a str>,
+    /// Whether there is an update at the level asked for.
+    pub update_available: Option<bool>,
+    /// The tag that runs.
+    pub current_tag: Option<&'a str>,
+    /// The newest tag of its major version, when newer.
+    pub latest_in_major: Option<&'a str>,
+    /// The newest tag, when newer.
+    pub newest_available: Option<&'a str>,
+    /// The first part of the version that the newest changes.
+    pub update_level: Option<&'static str>,
+    /// Whether the tag still names what runs.
+    pub drift: Option<DriftState>,
+    /// The Helm release that brought it: `namespace/name`.
+    pub helm_release: Option<String>,
 }
 
 impl<'a> Flat<'a> {
@@ -118,7 +145,7 @@ impl<'a> Flat<'a> {
 }
 
 /// Who signed a row's image, as verified.
-fn signers(row: &ImageRecord) -> impl Iterator<Item = String> {
+pub fn signers(row: &ImageRecord) -> impl Iterator<Item = String> {
     let signatures = row.signature.iter().flat_map(|found| found.signatures.iter().flatten());
     signatures.filter_map(|one| one.checked.signer.as_ref()).map(ToString::to_string)
 }

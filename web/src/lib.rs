@@ -7,6 +7,7 @@ pub mod intake;
 pub mod listen;
 pub mod metrics;
 pub mod problem;
+pub mod search;
 pub mod store;
 
 pub use api::{Settings, public};
