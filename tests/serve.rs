@@ -613,3 +613,127 @@ fn sigterm_answers_what_is_under_way_and_ends() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// The links of a page, as a browser would ask for them.
+fn links(page: &str) -> Vec<String> {
+    let links = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let links = links.map(|link| link.replace("&#38;", "&").replace("&amp;", "&"));
+    links.map(|link| link.split('#').next().unwrap().to_owned()).filter(|link| !link.is_empty()).collect()
+}
+
+#[test]
+fn every_page_that_a_page_leads_to_is_there_and_loads_nothing_from_elsewhere() {
+    let folder = demo();
+    std::fs::write(folder.path().join(SAMPLE), data("report.json")).unwrap();
+    let mut second: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("provenance-latest.json")).unwrap())
+            .unwrap();
+    second["metadata"]["generatedAt"] = "2026-11-23T00:00:00Z".into();
+    second["images"].as_array_mut().unwrap().remove(0);
+    std::fs::write(folder.path().join("provenance-20261123-000000.json"), second.to_string()).unwrap();
+    let served = Served::start(folder.path(), &[]);
+    let mut open = std::collections::VecDeque::from(["./".to_owned()]);
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(link) = open.pop_front() {
+        // Every row has its page and every page its sorts; some hundred of each are as good as all.
+        if seen.len() >= 400 || !seen.insert(link.clone()) {
+            continue;
+        }
+        if link.starts_with("https://") {
+            assert!(link.contains("/commit/"), "only commits are looked at elsewhere: {link}");
+            continue;
+        }
+        let answer = served.get(&format!("/{}", link.trim_start_matches("./")));
+        assert_eq!(answer.status, 200, "{link}: {}", answer.text());
+        if !answer.header("content-type").starts_with("text/html") {
+            continue;
+        }
+        let page = answer.text();
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            !page.contains(" style=") && !page.contains("<style") && !page.contains(" onclick"),
+            "{link}"
+        );
+        for source in page.split("src=\"").skip(1) {
+            assert!(
+                source.starts_with("script.js\"") || source.starts_with("icon.svg\""),
+                "{link}: {source}"
+            );
+        }
+        open.extend(links(&page));
+    }
+    for page in ["images", "releases", "run", "image?", "history?", "compare?", "export?"] {
+        assert!(seen.iter().any(|link| link.starts_with(page)), "nothing leads to {page}");
+    }
+    let changed = served.get(&format!("/{}", seen.iter().find(|link| link.starts_with("compare?")).unwrap()));
+    assert!(changed.text().contains("Appeared"), "{}", changed.text());
+}
+
+#[test]
+fn the_pages_tell_failed_absent_and_not_asked_apart_and_export_what_is_filtered() {
+    let folder = demo();
+    let served = Served::start(folder.path(), &[]);
+    let page = |query: &str| served.get(&format!("/images{query}")).text();
+    let failed = page("?finding=failed&cols=signature");
+    assert!(failed.contains("3 of 18 rows") && failed.contains(r#"class="mark failed""#));
+    let unsigned = page("?signed=false&cols=signature");
+    assert!(unsigned.contains(r#"class="mark none""#) && !unsigned.contains(r#"class="mark failed""#));
+    assert!(unsigned.contains("9 of 18 rows"), "{unsigned}");
+    let none = page("?q=nothing-of-this-name");
+    assert!(none.contains("No row fits these filters") && none.contains("0 of 18 rows"));
+    let csv = served.get("/export?format=csv&namespace=shop&report=");
+    assert_eq!((csv.status, csv.text().lines().count()), (200, 8));
+    assert!(csv.header("content-disposition").ends_with("-images.csv"));
+    assert_eq!(served.get("/export?format=json&failed=true").json().as_array().unwrap().len(), 3);
+    assert!(served.get("/export?format=markdown&failed=true").text().contains("| Failed | 3 |"));
+    for (path, status) in [
+        ("/images?colour=red", 400),
+        ("/images?finding=blue", 400),
+        ("/export?format=xml", 400),
+        ("/images?report=provenance-20200101-000000.json", 404),
+        ("/image?image=not-there", 404),
+        ("/history", 400),
+    ] {
+        let answer = served.get(path);
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, "text/html; charset=utf-8"),
+            "{path}"
+        );
+        assert!(answer.text().contains("To the overview"), "{path}");
+    }
+}
+
+#[test]
+fn what_a_report_says_is_never_markup_and_without_reports_there_is_a_page_that_helps() {
+    let folder = older();
+    let hostile = r#""><script>alert(1)</script>"#;
+    let mut report: Value = serde_json::from_slice(&data("report.json")).unwrap();
+    for row in report["images"].as_array_mut().unwrap().iter_mut().take(3) {
+        row["image"] = hostile.into();
+        row["namespace"] = hostile.into();
+        row["workload"]["name"] = hostile.into();
+        row["digest"] = hostile.into();
+        row["signature"] = json!({"signed": true, "verified": false, "error": hostile});
+    }
+    report["metadata"]["clusterName"] = hostile.into();
+    report["metadata"]["generatedAt"] = "2026-11-24T03:00:00Z".into();
+    std::fs::write(folder.path().join("provenance-20261124-030000.json"), report.to_string()).unwrap();
+    let served = Served::start(folder.path(), &[]);
+    let found = format!("image={}", "%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E");
+    for path in
+        ["/", "/images?q=alert", "/run", "/compare", &format!("/image?{found}"), &format!("/history?{found}")]
+    {
+        let answer = served.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(!answer.text().contains("<script>alert"), "{path}");
+        assert!(answer.text().contains("alert(1)"), "{path}: it is shown all the same");
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let served = Served::start(empty.path(), &[]);
+    for path in ["/", "/images", "/releases", "/compare", "/run", "/image?image=a", "/history?image=a"] {
+        let answer = served.get(path);
+        assert!(answer.status == 200 && answer.text().contains("No reports yet"), "{path}");
+    }
+}

@@ -20,10 +20,10 @@ use tower_http::compression::CompressionLayer;
 
 use crate::changes::changes;
 use crate::images::{Asked, Flat};
-use crate::metrics;
 use crate::problem::Problem;
 use crate::search::Searched;
 use crate::store::{Found, Listing, Store};
+use crate::{metrics, pages};
 
 /// How the API is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +33,7 @@ pub struct Settings {
 }
 
 #[derive(Debug)]
-struct Api {
+pub(crate) struct Api {
     store: Arc<Store>,
     settings: Settings,
     /// The metrics of the listing with this entity tag.
@@ -53,6 +53,7 @@ pub fn public(store: Arc<Store>, settings: Settings) -> Router {
         .route("/api/timeline", get(timeline))
         .route("/api/history", get(history))
         .route("/api/search", get(search))
+        .merge(pages::routes())
         .route("/metrics", get(metrics))
         .route("/api/me", get(me))
         .route("/api/scan", post(scan).fallback(only_post))
@@ -72,7 +73,8 @@ async fn guarded(mut answer: Response) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A page says itself what it may load.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     answer
 }
@@ -191,7 +193,10 @@ async fn exported(State(api): State<Arc<Api>>, Query(asked): Query<Export>) -> R
 }
 
 /// The report that is asked for, read, with its name and entity tag.
-async fn loaded(api: &Arc<Api>, asked: Option<&str>) -> Result<(String, String, Arc<Report>), Problem> {
+pub(crate) async fn loaded(
+    api: &Arc<Api>,
+    asked: Option<&str>,
+) -> Result<(String, String, Arc<Report>), Problem> {
     let name = asked.filter(|name| !name.is_empty()).unwrap_or("latest").to_owned();
     if !is_plain(&name) {
         return Err(Problem::asked(format!("report: {name:?} is no file's name")));
@@ -392,7 +397,7 @@ async fn timeline(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Res
     Ok(answered(&listing.etag, &points))
 }
 
-async fn listed(api: &Arc<Api>) -> Result<Arc<Listing>, Problem> {
+pub(crate) async fn listed(api: &Arc<Api>) -> Result<Arc<Listing>, Problem> {
     let store = Arc::clone(&api.store);
     match tokio::task::spawn_blocking(move || store.listing()).await {
         Ok(Ok(listing)) => Ok(listing),

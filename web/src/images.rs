@@ -176,6 +176,9 @@ pub enum Row<'a> {
     Flat(Box<Flat<'a>>),
 }
 
+/// The words of verdicts.
+pub const VERDICTS: [&str; 6] = ["unsigned", "notChecked", "valid", "verified", "invalid", "failed"];
+
 /// The columns that rows are sorted by.
 const COLUMNS: [&str; 8] =
     ["finding", "image", "namespace", "workload", "registry", "pods", "update", "digest"];
@@ -187,11 +190,6 @@ impl Asked {
     ///
     /// [`Problem`] for a word that is none, with those that are.
     pub fn answer<'a>(&self, report: String, images: &'a [ImageRecord]) -> Result<Page<Row<'a>>, Problem> {
-        let findings = self.findings()?;
-        if let Some(verdict) = &self.verdict {
-            let words = ["unsigned", "notChecked", "valid", "verified", "invalid", "failed"];
-            one_of("verdict", verdict, &words)?;
-        }
         let flat = match self.flat.as_deref() {
             None | Some("0" | "false" | "") => false,
             Some("1" | "true") => true,
@@ -199,9 +197,7 @@ impl Asked {
                 return Err(Problem::asked(format!("flat: {other:?} is none of: 0, 1, false, true")));
             }
         };
-        let mut rows: Vec<&ImageRecord> =
-            images.iter().filter(|row| self.lets_through(row, findings.as_deref())).collect();
-        self.sort(&mut rows)?;
+        let rows = self.rows(images)?;
         let page = self.page.unwrap_or(1);
         let page_size = self.page_size.unwrap_or(100);
         if page == 0 || !(1..=MOST).contains(&page_size) {
@@ -213,6 +209,22 @@ impl Asked {
             .map(|row| if flat { Row::Flat(Box::new(Flat::of(row))) } else { Row::Whole(row) })
             .collect();
         Ok(Page { report, total, page, page_size, items })
+    }
+
+    /// The rows that the filters let through, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`] for a word that is none, with those that are.
+    pub fn rows<'a>(&self, images: &'a [ImageRecord]) -> Result<Vec<&'a ImageRecord>, Problem> {
+        let findings = self.findings()?;
+        if let Some(verdict) = &self.verdict {
+            one_of("verdict", verdict, &VERDICTS)?;
+        }
+        let mut rows: Vec<&ImageRecord> =
+            images.iter().filter(|row| self.lets_through(row, findings.as_deref())).collect();
+        self.sort(&mut rows)?;
+        Ok(rows)
     }
 
     fn findings(&self) -> Result<Option<Vec<String>>, Problem> {

@@ -6,6 +6,7 @@ pub mod images;
 pub mod intake;
 pub mod listen;
 pub mod metrics;
+mod pages;
 pub mod problem;
 pub mod search;
 pub mod store;

@@ -22,6 +22,16 @@ impl Problem {
         Self { status: StatusCode::NOT_FOUND, detail: detail.into() }
     }
 
+    /// The status it is told with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it says.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// It is there, and cannot be read.
     pub fn unreadable(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: detail.into() }

@@ -1,0 +1,186 @@
+//! Helm releases, and how the run went.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use provenance_model::report::stages::release_stages;
+use provenance_model::report::{HelmRelease, RegistryUse};
+
+use super::cells::{Mark, unanswered};
+use super::link::Params;
+use super::shell::{Opened, Shell, open, written};
+use super::{Empty, Page, shown};
+use crate::api::Api;
+
+struct Release {
+    name: String,
+    namespace: String,
+    chart: String,
+    version: String,
+    app: String,
+    status: Mark,
+    revision: String,
+    updated: String,
+    update: Mark,
+    manager: String,
+    images: String,
+    images_href: String,
+}
+
+#[derive(Template)]
+#[template(path = "releases.html")]
+struct Releases {
+    shell: Shell,
+    q: String,
+    rows: Vec<Release>,
+    all: usize,
+}
+
+fn mark(class: &'static str, sign: &'static str, word: &str, more: &str) -> Mark {
+    Mark { class, sign, word: word.to_owned(), more: more.to_owned() }
+}
+
+fn status(release: &HelmRelease) -> Mark {
+    let mut stages = release_stages(release);
+    if let Some(mark) =
+        stages.find(|(name, _)| *name == "release").and_then(|(_, stage)| unanswered(Some(stage)))
+    {
+        return mark;
+    }
+    let more = release.description.as_deref().unwrap_or_default();
+    match release.status.as_deref() {
+        Some("deployed") => mark("good", "✓", "deployed", more),
+        Some(word) if release.is_unhealthy() => mark("bad", "✕", word, more),
+        Some(word) => mark("plain", "·", word, more),
+        None => mark("plain", "·", "installed", ""),
+    }
+}
+
+fn update(release: &HelmRelease) -> Mark {
+    let mut stages = release_stages(release);
+    if let Some(mark) =
+        stages.find(|(name, _)| *name == "chart").and_then(|(_, stage)| unanswered(Some(stage)))
+    {
+        return mark;
+    }
+    match &release.update {
+        Some(update) if update.update_available => {
+            let newest = update.newest_available.as_ref().or(update.latest_in_major.as_ref());
+            mark("warn", "↑", newest.map_or("newer", String::as_str), &update.reason)
+        }
+        Some(update) => mark("good", "✓", "current", &update.reason),
+        None => mark("skipped", "–", "not known", ""),
+    }
+}
+
+pub(super) async fn releases(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
+    let Some(opened) = open(&api, "releases", "Helm releases", query.as_deref()).await? else {
+        return shown(&Empty { shell: Shell::bare("No reports yet") });
+    };
+    let Opened { shell, params, report, .. } = opened;
+    let q = params.get("q").to_lowercase();
+    let is_wanted = |release: &&HelmRelease| {
+        let name =
+            format!("{}/{} {} {}", release.namespace, release.release_name, release.chart, release.version);
+        name.to_lowercase().contains(&q)
+    };
+    let rows = report.helm_releases.iter().filter(is_wanted).map(|release| {
+        let link = format!("{}/{}", release.namespace, release.release_name);
+        let manager = release.manager.as_ref();
+        let by =
+            manager.and_then(|manager| Some(serde_json::to_value(manager.by).ok()?.as_str()?.to_owned()));
+        Release {
+            name: release.release_name.clone(),
+            namespace: release.namespace.clone(),
+            chart: if release.chart.is_empty() { "unknown".into() } else { release.chart.clone() },
+            version: release.version.clone(),
+            app: release.app_version.clone().unwrap_or_default(),
+            status: status(release),
+            revision: release.revision.map(|revision| revision.to_string()).unwrap_or_default(),
+            updated: release
+                .updated_at
+                .as_deref()
+                .map(|time| time.chars().take(10).collect())
+                .unwrap_or_default(),
+            update: update(release),
+            manager: by.unwrap_or_default(),
+            images: release.images.as_ref().map(|images| images.len().to_string()).unwrap_or_default(),
+            images_href: Params::new([("report", params.get("report")), ("release", &link)]).to("images"),
+        }
+    });
+    shown(&Releases {
+        q: params.get("q").to_owned(),
+        rows: rows.collect(),
+        all: report.helm_releases.len(),
+        shell,
+    })
+}
+
+struct Failure {
+    stage: String,
+    kind: String,
+    images: usize,
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct Run {
+    shell: Shell,
+    facts: Vec<(&'static str, String)>,
+    registries: Vec<RegistryUse>,
+    failures: Vec<Failure>,
+    problems: Vec<(String, String)>,
+    broken: Vec<(String, String)>,
+    failed_href: String,
+    is_older: bool,
+}
+
+pub(super) async fn run(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
+    let Some(opened) = open(&api, "run", "About this run", query.as_deref()).await? else {
+        return shown(&Empty { shell: Shell::bare("No reports yet") });
+    };
+    let Opened { shell, params, listing, name, report, .. } = opened;
+    let metadata = &report.metadata;
+    let mut facts = vec![
+        ("File", name),
+        ("Made", written(metadata.generated_at)),
+        ("Collector", metadata.collector_version.clone()),
+        ("Cluster", metadata.cluster_name.clone().unwrap_or_else(|| "not named".into())),
+        ("Namespaces", metadata.namespaces_scanned.join(", ")),
+        ("Rows", report.images.len().to_string()),
+    ];
+    if let Some(run) = &report.run {
+        facts.extend([
+            ("Began", written(run.started_at)),
+            ("Took", format!("{:.1} s", run.duration_seconds)),
+            ("Containers seen", run.sightings.to_string()),
+            ("Images examined", run.subjects.to_string()),
+            ("Requests", run.registries.iter().map(|registry| registry.requests).sum::<u64>().to_string()),
+        ]);
+    }
+    facts.retain(|(_, value)| !value.is_empty());
+    let failures = report.summary.failures.iter().flatten().map(|failure| Failure {
+        stage: failure.stage.clone(),
+        kind: serde_json::to_value(failure.kind)
+            .ok()
+            .and_then(|kind| kind.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        images: failure.images,
+    });
+    let run = report.run.as_ref();
+    let problems = run.iter().flat_map(|run| &run.problems).map(|problem| {
+        let what = [problem.kind.as_deref(), problem.namespace.as_deref()];
+        (what.into_iter().flatten().collect::<Vec<_>>().join(" in "), problem.message.clone())
+    });
+    shown(&Run {
+        facts,
+        registries: run.map(|run| run.registries.clone()).unwrap_or_default(),
+        failures: failures.collect(),
+        problems: problems.collect(),
+        broken: listing.broken.clone(),
+        failed_href: Params::new([("report", params.get("report")), ("failed", "true")]).to("images"),
+        is_older: run.is_none(),
+        shell,
+    })
+}

@@ -1,0 +1,159 @@
+//! What every page has around it: the navigation, and the choice of a report.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use provenance_model::report::Report;
+
+use super::link::Params;
+use crate::api::{Api, listed, loaded};
+use crate::problem::Problem;
+use crate::store::Listing;
+
+/// Reports to choose from at the most.
+const CHOICES: usize = 200;
+
+/// A link of the navigation.
+pub(super) struct Nav {
+    pub label: &'static str,
+    pub href: String,
+    pub is_current: bool,
+}
+
+/// A value to choose.
+pub(super) struct Choice {
+    pub value: String,
+    pub label: String,
+    pub is_chosen: bool,
+}
+
+/// What is around a page.
+pub(super) struct Shell {
+    pub title: String,
+    /// The page's own path.
+    pub page: &'static str,
+    pub nav: Vec<Nav>,
+    pub reports: Vec<Choice>,
+    /// What to keep when another report is chosen.
+    pub kept: Vec<(String, String)>,
+    pub cluster: String,
+    pub generated: String,
+    pub age: String,
+    pub partial: Vec<String>,
+    pub truncated: Option<String>,
+}
+
+const PAGES: [(&str, &str); 5] = [
+    ("./", "Overview"),
+    ("images", "Images"),
+    ("releases", "Helm releases"),
+    ("compare", "Compare"),
+    ("run", "About this run"),
+];
+
+impl Shell {
+    /// Around a page that has no report.
+    pub(super) fn bare(title: &str) -> Self {
+        let nav = PAGES.iter();
+        let nav = nav.map(|(path, label)| Nav { label, href: (*path).to_owned(), is_current: false });
+        Self {
+            title: title.to_owned(),
+            page: "./",
+            nav: nav.collect(),
+            reports: Vec::new(),
+            kept: Vec::new(),
+            cluster: String::new(),
+            generated: String::new(),
+            age: String::new(),
+            partial: Vec::new(),
+            truncated: None,
+        }
+    }
+
+    fn around(page: &'static str, title: &str, params: &Params, seen: &Listing, report: &Report) -> Self {
+        let chosen = params.get("report");
+        let nav = PAGES.iter().map(|(path, label)| Nav {
+            label,
+            href: Params::new([("report", chosen)]).to(path),
+            is_current: *path == page,
+        });
+        let has_clusters = seen.reports.windows(2).any(|pair| pair[0].cluster_name != pair[1].cluster_name);
+        let reports = seen.reports.iter().take(CHOICES).map(|report| {
+            let time = report.generated_at.replace('T', " ").replace('Z', " UTC");
+            let cluster = report.cluster_name.as_deref().filter(|_| has_clusters);
+            Choice {
+                value: report.filename.clone(),
+                label: cluster.map_or_else(|| time.clone(), |cluster| format!("{time} · {cluster}")),
+                is_chosen: report.filename == chosen,
+            }
+        });
+        let run = report.run.as_ref();
+        Self {
+            title: title.to_owned(),
+            page,
+            nav: nav.collect(),
+            reports: reports.collect(),
+            kept: params.without(&["report", "page"]).pairs().to_vec(),
+            cluster: report.metadata.cluster_name.clone().unwrap_or_default(),
+            generated: written(report.metadata.generated_at),
+            age: age(report.metadata.generated_at),
+            partial: run.filter(|run| run.partial).map(|run| run.partial_reasons.clone()).unwrap_or_default(),
+            truncated: report.truncated.as_ref().map(|truncated| truncated.reason.clone()),
+        }
+    }
+}
+
+/// A report and what is around its page.
+pub(super) struct Opened {
+    pub shell: Shell,
+    pub params: Params,
+    pub listing: Arc<Listing>,
+    /// The report's place in the listing.
+    pub at: usize,
+    /// The report's file.
+    pub name: String,
+    pub report: Arc<Report>,
+}
+
+/// Opens the report that a page was asked for; none where there are no reports at all.
+pub(super) async fn open(
+    api: &Arc<Api>,
+    page: &'static str,
+    title: &str,
+    query: Option<&str>,
+) -> Result<Option<Opened>, Problem> {
+    let params = Params::of(query);
+    let listing = listed(api).await?;
+    let chosen = params.get("report");
+    let at = if chosen.is_empty() || chosen == "latest" {
+        if listing.reports.is_empty() {
+            return Ok(None);
+        }
+        Some(0)
+    } else {
+        listing.reports.iter().position(|report| report.filename == chosen)
+    };
+    let at = at.ok_or_else(|| Problem::not_found(format!("there is no report {chosen:?}")))?;
+    let name = listing.reports[at].filename.clone();
+    let (_, _, report) = loaded(api, Some(&name)).await?;
+    let shell = Shell::around(page, title, &params, &listing, &report);
+    Ok(Some(Opened { shell, params, listing, at, name, report }))
+}
+
+/// A time, as people read it.
+pub(super) fn written(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// How long ago that was, in one unit.
+fn age(time: Timestamp) -> String {
+    let passed = Timestamp::now().duration_since(time);
+    let minutes = passed.as_mins();
+    let told = |count: i64, unit: &str| format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" });
+    match minutes {
+        ..1 => "just now".into(),
+        1..120 => told(minutes, "minute"),
+        120..2880 => told(minutes / 60, "hour"),
+        _ => told(minutes / 1440, "day"),
+    }
+}
