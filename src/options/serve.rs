@@ -11,7 +11,7 @@ pub const DASHBOARD_ADDR: Opt = Opt {
     env: "PROVENANCE_DASHBOARD_ADDR",
     value: "ADDRESS",
     default: ":8080",
-    help: "Where the API is served",
+    help: "Where the dashboard and its API are served",
     on: SERVE,
     group: SERVING,
     ..BASE
