@@ -213,7 +213,7 @@ pub(crate) async fn loaded(
     }
 }
 
-/// Serialized where blocking is allowed: a page may be large.
+/// JSON with its entity tag.
 fn answered(etag: &str, body: &impl serde::Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => {
@@ -224,17 +224,30 @@ fn answered(etag: &str, body: &impl serde::Serialize) -> Response {
     }
 }
 
+/// An answer from one report, unless the asker has it already.
+async fn of_report(
+    api: &Arc<Api>,
+    asked: Option<&str>,
+    headers: &HeaderMap,
+    answer: impl FnOnce(&str, String, &Report) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
+    let (name, etag, report) = loaded(api, asked).await?;
+    if is_known(headers, &etag) {
+        return Ok(not_modified(&etag));
+    }
+    answer(&etag, name, &report)
+}
+
 async fn images(
     State(api): State<Arc<Api>>,
     asked: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
-    let (name, etag, report) = loaded(&api, asked.report.as_deref()).await?;
-    if is_known(&headers, &etag) {
-        return Ok(not_modified(&etag));
-    }
-    Ok(answered(&etag, &asked.answer(name, &report.images)?))
+    of_report(&api, asked.report.as_deref(), &headers, |etag, name, report| {
+        Ok(answered(etag, &asked.answer(name, &report.images)?))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -249,12 +262,11 @@ async fn releases(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
-    let (name, etag, report) = loaded(&api, asked.report.as_deref()).await?;
-    if is_known(&headers, &etag) {
-        return Ok(not_modified(&etag));
-    }
-    let body = json!({"report": name, "total": report.helm_releases.len(), "items": report.helm_releases});
-    Ok(answered(&etag, &body))
+    of_report(&api, asked.report.as_deref(), &headers, |etag, name, report| {
+        let releases = &report.helm_releases;
+        Ok(answered(etag, &json!({"report": name, "total": releases.len(), "items": releases})))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -277,11 +289,7 @@ async fn diff(
     };
     let to = to.ok_or_else(|| Problem::not_found("there is no such report to compare"))?;
     let later = &listing.reports[to];
-    let before = || {
-        let mut earlier = listing.reports[to + 1..].iter();
-        earlier.find(|report| report.cluster_name == later.cluster_name).map(|report| report.filename.clone())
-    };
-    let from = asked.from.or_else(before);
+    let from = asked.from.or_else(|| Some(listing.before(to)?.filename.clone()));
     let from = from.ok_or_else(|| Problem::not_found("there is no earlier report of the same cluster"))?;
     let (from, from_etag, earlier) = loaded(&api, Some(&from)).await?;
     let (to, to_etag, later) = loaded(&api, Some(&later.filename)).await?;
@@ -335,11 +343,10 @@ async fn search(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
-    let (name, etag, report) = loaded(&api, asked.report.as_deref()).await?;
-    if is_known(&headers, &etag) {
-        return Ok(not_modified(&etag));
-    }
-    Ok(answered(&etag, &asked.answer(name, &report)?))
+    of_report(&api, asked.report.as_deref(), &headers, |etag, name, report| {
+        Ok(answered(etag, &asked.answer(name, report)?))
+    })
+    .await
 }
 
 /// The newest report of each cluster as metrics. It stays the same until a report comes.

@@ -73,6 +73,26 @@ pub struct Listing {
     pub broken: Vec<(String, String)>,
 }
 
+impl Listing {
+    /// The report at this place and those of the same cluster before it, newest first.
+    pub fn of_cluster(&self, at: usize) -> impl Iterator<Item = &Listed> {
+        let from = self.reports.get(at..).unwrap_or_default();
+        from.iter().filter(move |report| report.cluster_name == from[0].cluster_name)
+    }
+
+    /// The report of the same cluster before the one at this place.
+    pub fn before(&self, at: usize) -> Option<&Listed> {
+        self.of_cluster(at).nth(1)
+    }
+}
+
+impl Listed {
+    /// When the report was made, as people read it.
+    pub fn time(&self) -> String {
+        self.generated_at.replace('T', " ").replace('Z', " UTC")
+    }
+}
+
 /// A file of the store, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

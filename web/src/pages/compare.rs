@@ -7,7 +7,7 @@ use axum::extract::{RawQuery, State};
 
 use super::cells::short;
 use super::link::Params;
-use super::shell::{Choice, Opened, Shell, open};
+use super::shell::{Choice, Opened, Shell, choices, open};
 use super::{Empty, Page, shown};
 use crate::api::{Api, loaded};
 use crate::changes::{Changed, Changes, changes};
@@ -108,31 +108,19 @@ pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
     };
     // Both reports are chosen on the page itself.
     shell.reports.clear();
-    let later = &listing.reports[at];
-    let mut before =
-        listing.reports[at + 1..].iter().filter(|other| other.cluster_name == later.cluster_name);
     let from = match params.get("from") {
-        "" => before.next().map(|report| report.filename.clone()),
+        "" => listing.before(at).map(|report| report.filename.clone()),
         from => Some(from.to_owned()),
-    };
-    let choices = |chosen: &str| {
-        let reports = listing.reports.iter().take(200);
-        let choice = |report: &crate::store::Listed| Choice {
-            value: report.filename.clone(),
-            label: match &report.cluster_name {
-                Some(cluster) => {
-                    format!("{} · {cluster}", report.generated_at.replace('T', " ").replace('Z', " UTC"))
-                }
-                None => report.generated_at.replace('T', " ").replace('Z', " UTC"),
-            },
-            is_chosen: report.filename == chosen,
-        };
-        reports.map(choice).collect::<Vec<_>>()
     };
     let mut groups = None;
     if let Some(from) = &from {
         let (_, _, earlier) = loaded(&api, Some(from)).await?;
         groups = Some(Group::all(&changes((from, &earlier), (&name, &report)), params.get("report")));
     }
-    shown(&Compare { shell, from: choices(from.as_deref().unwrap_or_default()), to: choices(&name), groups })
+    shown(&Compare {
+        shell,
+        from: choices(&listing, from.as_deref().unwrap_or_default()),
+        to: choices(&listing, &name),
+        groups,
+    })
 }

@@ -422,17 +422,15 @@ pub(super) async fn history(State(api): State<Arc<Api>>, RawQuery(query): RawQue
         return Err(Problem::asked("image: name the image whose history is wanted").into());
     }
     let any = params.without(&["digest"]);
-    let cluster = &listing.reports[at].cluster_name;
-    let same = listing.reports[at..].iter().filter(|report| report.cluster_name == *cluster);
     let (mut rows, mut looked) = (Vec::<Then>::new(), 0);
-    for listed in same.take(REPORTS) {
+    for listed in listing.of_cluster(at).take(REPORTS) {
         // A report that went away or broke meanwhile is a gap, as if it had never been.
         let Ok((_, _, report)) = loaded(&api, Some(&listed.filename)).await else { continue };
         looked += 1;
         for row in report.images.iter().filter(|row| is_it(row, &any)) {
             let digest = row.digest.clone().unwrap_or_default();
             rows.push(Then {
-                time: listed.generated_at.replace('T', " ").replace('Z', " UTC"),
+                time: listed.time(),
                 href: link_to(&listed.filename, row),
                 digest: short(&digest),
                 has_moved: false,

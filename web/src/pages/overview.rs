@@ -99,9 +99,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
         why: why(finding, row),
         href: link_to(params.get("report"), row),
     });
-    let cluster = &listing.reports[at].cluster_name;
-    let same = || listing.reports[at..].iter().filter(|other| other.cluster_name == *cluster);
-    let before = same().nth(1).map(|report| report.filename.clone());
+    let before = listing.before(at).map(|report| report.filename.clone());
     let (mut groups, mut compare_href) = (None, String::new());
     if let Some(before) = before {
         // A report that broke or went away meanwhile is compared with nothing.
@@ -121,7 +119,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
         worst: worst.collect(),
         worst_total,
         worst_href: chosen.with("finding", "failed,refused,gone,tag gone,drifted,not reached").to("images"),
-        chart: Chart::of(same().take(POINTS)),
+        chart: Chart::of(listing.of_cluster(at).take(POINTS)),
         changes: groups,
         compare_href,
         shell,

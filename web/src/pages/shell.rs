@@ -8,7 +8,7 @@ use provenance_model::report::Report;
 use super::link::Params;
 use crate::api::{Api, listed, loaded};
 use crate::problem::Problem;
-use crate::store::Listing;
+use crate::store::{Listed, Listing};
 
 /// Reports to choose from at the most.
 const CHOICES: usize = 200;
@@ -77,22 +77,12 @@ impl Shell {
             href: Params::new([("report", chosen)]).to(path),
             is_current: *path == page,
         });
-        let has_clusters = seen.reports.windows(2).any(|pair| pair[0].cluster_name != pair[1].cluster_name);
-        let reports = seen.reports.iter().take(CHOICES).map(|report| {
-            let time = report.generated_at.replace('T', " ").replace('Z', " UTC");
-            let cluster = report.cluster_name.as_deref().filter(|_| has_clusters);
-            Choice {
-                value: report.filename.clone(),
-                label: cluster.map_or_else(|| time.clone(), |cluster| format!("{time} · {cluster}")),
-                is_chosen: report.filename == chosen,
-            }
-        });
         let run = report.run.as_ref();
         Self {
             title: title.to_owned(),
             page,
             nav: nav.collect(),
-            reports: reports.collect(),
+            reports: choices(seen, chosen),
             kept: params.without(&["report", "page"]).pairs().to_vec(),
             cluster: report.metadata.cluster_name.clone().unwrap_or_default(),
             generated: written(report.metadata.generated_at),
@@ -101,6 +91,20 @@ impl Shell {
             truncated: report.truncated.as_ref().map(|truncated| truncated.reason.clone()),
         }
     }
+}
+
+/// The reports to choose from; with their clusters where there are several.
+pub(super) fn choices(seen: &Listing, chosen: &str) -> Vec<Choice> {
+    let has_clusters = seen.reports.windows(2).any(|pair| pair[0].cluster_name != pair[1].cluster_name);
+    let choice = |report: &Listed| Choice {
+        value: report.filename.clone(),
+        label: match report.cluster_name.as_deref().filter(|_| has_clusters) {
+            Some(cluster) => format!("{} · {cluster}", report.time()),
+            None => report.time(),
+        },
+        is_chosen: report.filename == chosen,
+    };
+    seen.reports.iter().take(CHOICES).map(choice).collect()
 }
 
 /// A report and what is around its page.
