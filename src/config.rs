@@ -1,6 +1,7 @@
 //! The configuration: every option read, every error told at once.
 
 mod file;
+mod serving;
 mod trust;
 mod values;
 
@@ -19,6 +20,7 @@ use provenance_stages::discovery::Namespaces;
 use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
 use provenance_stages::update::ImageRule;
 use provenance_stages::{Documents, UpdateRules};
+use provenance_web::{Brand, Place, SignIn};
 
 use crate::options::{self, On, Opt};
 use crate::refused::ConfigErrors;
@@ -112,8 +114,26 @@ pub struct Serving {
     pub most: usize,
     /// A file with the bearer token that an upload must show.
     pub token: Option<PathBuf>,
+    /// `ServiceAccount`s, as `namespace/name`, of which an upload must show a token.
+    pub accounts: Vec<String>,
+    /// The audience of those tokens.
+    pub audience: Option<String>,
     /// Whether dashboards are told to show differences in the timeline.
     pub timeline_deltas: bool,
+    /// Whether metrics are for everybody.
+    pub open_metrics: bool,
+    /// The `CronJob` that scans are started from.
+    pub cronjob: Option<String>,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// How long a finished Job is kept; none to leave that to the template.
+    pub job_ttl: Option<Duration>,
+    /// Where the dashboard is reached.
+    pub place: Place,
+    /// How people and programs are known.
+    pub sign_in: Option<SignIn>,
+    /// The brand.
+    pub brand: Brand,
 }
 
 /// A place reports go to.
@@ -263,13 +283,7 @@ impl Config {
                     .filter(|limit| !limit.is_zero()),
                 stop_grace: reader.read(&options::STOP_GRACE, values::duration),
             },
-            serving: Serving {
-                public: reader.read(&options::DASHBOARD_ADDR, values::address),
-                internal: reader.read(&options::DASHBOARD_INTERNAL_ADDR, values::address),
-                most: reader.read(&options::UPLOAD_MAX_BYTES, values::bytes),
-                token: reader.read(&options::UPLOAD_TOKEN_FILE, values::text).map(PathBuf::from),
-                timeline_deltas: reader.read(&options::TIMELINE_DELTAS, values::boolean),
-            },
+            serving: reader.serving(),
             logs: Logs {
                 filter: reader.read(&options::LOG, values::filter),
                 format: reader.read(&options::LOG_FORMAT, values::log_format),

@@ -1,11 +1,15 @@
 //! The one definition of every option: its flag, environment variable, default and help. The command line,
 //! the configuration and docs/configuration.md are made of it.
 
+mod brand;
 mod serve;
+mod sign_in;
 mod trust;
 mod updates;
 
+pub use brand::*;
 pub use serve::*;
+pub use sign_in::*;
 pub use trust::*;
 pub use updates::*;
 
@@ -46,6 +50,7 @@ pub struct Opt {
 const EVERY: &[On] = &[On::Collect, On::Scan, On::Demo];
 const ALL_COMMANDS: &[On] = &[On::Collect, On::Scan, On::Demo, On::Serve];
 const COLLECT: &[On] = &[On::Collect];
+const CLUSTERED: &[On] = &[On::Collect, On::Serve];
 const STORES: &[On] = &[On::Collect, On::Serve];
 
 const CLUSTER: &str = "Cluster";
@@ -83,7 +88,7 @@ pub const KUBECONFIG: Opt = Opt {
     env: "KUBECONFIG",
     value: "FILE",
     help: "Kubeconfig file; without one the pod's own account, else ~/.kube/config",
-    on: COLLECT,
+    on: CLUSTERED,
     group: CLUSTER,
     ..BASE
 };
@@ -393,6 +398,31 @@ pub const ALL: &[Opt] = &[
     UPLOAD_MAX_BYTES,
     UPLOAD_TOKEN_FILE,
     TIMELINE_DELTAS,
+    CRONJOB_NAME,
+    CRONJOB_NAMESPACE,
+    MANUAL_JOB_TTL,
+    UPLOAD_ACCOUNTS,
+    UPLOAD_AUDIENCE,
+    EXTERNAL_URL,
+    ALLOWED_HOSTS,
+    OPEN_METRICS,
+    OIDC_ISSUER,
+    OIDC_CLIENT_ID,
+    OIDC_CLIENT_SECRET_FILE,
+    OIDC_SCOPES,
+    OIDC_AUDIENCES,
+    OIDC_GROUPS_CLAIM,
+    OIDC_CA,
+    READER_GROUPS,
+    ADMIN_GROUPS,
+    SESSION_KEY_FILE,
+    SESSION_LIFETIME,
+    DASHBOARD_TITLE,
+    DASHBOARD_LOGO,
+    DASHBOARD_LOGO_DARK,
+    DASHBOARD_FAVICON,
+    DASHBOARD_THEME_LIGHT,
+    DASHBOARD_THEME_DARK,
     REGISTRY_AUTH,
     PULL_SECRETS,
     REGISTRY_TIMEOUT,

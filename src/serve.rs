@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use provenance_web::{Intake, Limits, Settings, Store, internal, listen, public};
+use provenance_stages::discovery::connect;
+use provenance_web::{Accounts, Intake, Jobs, Limits, Settings, Store, Theme, internal, listen, public};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Serving};
 
 /// Serves until SIGTERM or Ctrl-C; requests under way are answered.
 ///
@@ -18,6 +19,7 @@ use crate::config::Config;
 pub async fn serve(config: &Config) -> anyhow::Result<()> {
     // Before anything is said of being ready: a signal that comes at once must not be lost.
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    provenance_stages::choose_crypto();
     let store = Arc::new(Store::open(&config.report_path, config.report_retention));
     let checked = Arc::clone(&store);
     if let Err(error) = tokio::task::spawn_blocking(move || checked.check()).await? {
@@ -31,8 +33,26 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         tracing::warn!(name, "a file is no report: {why}");
     }
     let serving = &config.serving;
-    let settings = Settings { timeline_deltas: serving.timeline_deltas };
-    let intake = Intake { store: Arc::clone(&store), most: serving.most, token: serving.token.clone() };
+    let brand = &serving.brand;
+    if !brand.left_out.is_empty() {
+        let names = Theme::names();
+        tracing::warn!(
+            names = brand.left_out.join(", "),
+            "colours of the theme mean nothing here; these do: {names}"
+        );
+    }
+    let (jobs, accounts) = cluster(config).await?;
+    let settings = Settings {
+        timeline_deltas: serving.timeline_deltas,
+        place: serving.place.clone(),
+        sign_in: serving.sign_in.clone(),
+        jobs,
+        brand: brand.clone(),
+        open_metrics: serving.open_metrics,
+    };
+    let intake =
+        Intake { store: Arc::clone(&store), most: serving.most, token: serving.token.clone(), accounts };
+    let public = public(store, settings).context("signing in cannot be set up")?;
     let (open, inner) = (bind(&serving.public).await?, bind(&serving.internal).await?);
     tracing::info!(
         reports = listing.reports.len(),
@@ -44,7 +64,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let limits = Limits::default();
     let both = async {
         tokio::join!(
-            listen(open, public(store, settings), limits, stopped.clone()),
+            listen(open, public, limits, stopped.clone()),
             listen(inner, internal(intake), limits, stopped)
         );
     };
@@ -62,6 +82,28 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         () = both => Ok(()),
         () = signals => Ok(()),
     }
+}
+
+/// What needs the cluster: starting scans, and checking the accounts of uploads.
+async fn cluster(config: &Config) -> anyhow::Result<(Option<Jobs>, Option<Accounts>)> {
+    let Serving { cronjob, namespace, job_ttl, accounts, audience, sign_in, .. } = &config.serving;
+    // Nobody may start a scan who is not known.
+    let cronjob = cronjob.as_ref().filter(|_| sign_in.is_some());
+    if cronjob.is_none() && accounts.is_empty() {
+        return Ok((None, None));
+    }
+    let client = match connect(&config.kubeconfig).await {
+        Ok(client) => client,
+        Err(error) if accounts.is_empty() => {
+            tracing::warn!("nobody can start a scan: {error}");
+            return Ok((None, None));
+        }
+        Err(error) => return Err(error).context("uploads cannot be checked"),
+    };
+    let namespace = namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let jobs = cronjob.map(|name| Jobs::new(client.clone(), namespace, name.clone(), *job_ttl));
+    let accounts = (!accounts.is_empty()).then(|| Accounts::new(client, audience.clone(), accounts.clone()));
+    Ok((jobs, accounts))
 }
 
 /// Binds an address as Go writes it; an empty host is every interface, of both families where there are both.

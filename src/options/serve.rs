@@ -3,7 +3,7 @@
 use super::{BASE, On, Opt};
 
 const SERVING: &str = "Serving";
-const SERVE: &[On] = &[On::Serve];
+pub(super) const SERVE: &[On] = &[On::Serve];
 
 /// The public listener.
 pub const DASHBOARD_ADDR: Opt = Opt {
@@ -55,6 +55,88 @@ pub const TIMELINE_DELTAS: Opt = Opt {
     value: "BOOL",
     default: "false",
     help: "Tell dashboards to show differences in the timeline",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// Which `CronJob` scans are started from.
+pub const CRONJOB_NAME: Opt = Opt {
+    flag: "cronjob-name",
+    env: "PROVENANCE_CRONJOB_NAME",
+    value: "NAME",
+    help: "CronJob whose Job a scan by hand is; without one nobody can start a scan",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// Where that `CronJob` is.
+pub const CRONJOB_NAMESPACE: Opt = Opt {
+    flag: "namespace",
+    env: "PROVENANCE_NAMESPACE",
+    value: "NAME",
+    help: "Namespace of that CronJob; the pod's own where empty",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// When a finished Job goes away.
+pub const MANUAL_JOB_TTL: Opt = Opt {
+    flag: "manual-job-ttl",
+    env: "PROVENANCE_MANUAL_JOB_TTL",
+    value: "DURATION",
+    default: "1h",
+    help: "How long a finished Job of a scan by hand is kept; 0 leaves that to the CronJob's template",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// Accounts that may upload.
+pub const UPLOAD_ACCOUNTS: Opt = Opt {
+    flag: "upload-accounts",
+    env: "PROVENANCE_UPLOAD_ACCOUNTS",
+    value: "NAMES",
+    help: "ServiceAccounts (namespace/name, separated by commas) of which an upload must show a token, checked by TokenReview",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// The audience of their tokens.
+pub const UPLOAD_AUDIENCE: Opt = Opt {
+    flag: "upload-audience",
+    env: "PROVENANCE_UPLOAD_AUDIENCE",
+    value: "NAME",
+    help: "Audience that those tokens must be for; the API server's own where empty",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// Where browsers find the dashboard.
+pub const EXTERNAL_URL: Opt = Opt {
+    flag: "external-url",
+    env: "PROVENANCE_EXTERNAL_URL",
+    value: "URL",
+    help: "URL under which browsers reach the dashboard, with the path's prefix; taken from the request where empty",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// Further hosts.
+pub const ALLOWED_HOSTS: Opt = Opt {
+    flag: "allowed-hosts",
+    env: "PROVENANCE_ALLOWED_HOSTS",
+    value: "NAMES",
+    help: "Further host names that are served, separated by commas",
+    on: SERVE,
+    group: SERVING,
+    ..BASE
+};
+/// Metrics for everybody.
+pub const OPEN_METRICS: Opt = Opt {
+    flag: "open-metrics",
+    env: "PROVENANCE_OPEN_METRICS",
+    value: "BOOL",
+    default: "false",
+    help: "Serve /metrics to those too who did not sign in",
     on: SERVE,
     group: SERVING,
     ..BASE

@@ -32,7 +32,29 @@
     });
   });
   window.addEventListener("pageshow", function (event) {
-    if (event.persisted) document.querySelectorAll("form [disabled]").forEach(function (field) { if (field.type !== "checkbox") field.disabled = false; });
+    if (event.persisted) document.querySelectorAll("form [disabled]").forEach(function (field) { if (field.type !== "checkbox") field.disabled = false; field.removeAttribute("aria-busy"); });
+  });
+  // A scan under way is looked at again, in place.
+  function again() {
+    var progress = document.querySelector("#progress[data-again]");
+    if (!progress) return;
+    setTimeout(function () {
+      fetch(location.href, { credentials: "same-origin" }).then(function (answer) {
+        return answer.ok ? answer.text() : Promise.reject();
+      }).then(function (text) {
+        var next = new DOMParser().parseFromString(text, "text/html").getElementById("progress");
+        if (next && next.textContent !== progress.textContent) progress.replaceWith(next);
+      }).catch(function () { /* The next look may do. */ }).then(again);
+    }, Number(progress.dataset.again) * 1000);
+  }
+  again();
+  // A form that does something is sent once.
+  document.querySelectorAll("form[method=post]").forEach(function (form) {
+    form.addEventListener("submit", function () {
+      var button = form.querySelector("button");
+      button.setAttribute("aria-busy", "true");
+      setTimeout(function () { button.disabled = true; }, 0);
+    });
   });
   document.addEventListener("keydown", function (event) {
     if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) {

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,32 +18,68 @@ use serde_json::json;
 use tokio_util::io::ReaderStream;
 use tower_http::compression::CompressionLayer;
 
+use crate::auth::{Auth, Identity, SignIn, SignInError, Stopped, Who, identified, readers};
+use crate::brand::Brand;
 use crate::changes::changes;
+use crate::front::{self, Place};
 use crate::images::{Asked, Flat};
+use crate::jobs::Jobs;
 use crate::problem::Problem;
+use crate::scan::scan;
 use crate::search::Searched;
 use crate::store::{Found, Listing, Store};
 use crate::{metrics, pages};
 
-/// How the API is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How the dashboard and its API are set.
+#[derive(Debug, Default)]
 pub struct Settings {
     /// Whether the timeline shows differences.
     pub timeline_deltas: bool,
+    /// Where it is reached.
+    pub place: Place,
+    /// How people and programs are known; where nothing says so, everybody may read.
+    pub sign_in: Option<SignIn>,
+    /// Starts scans, where they can be started.
+    pub jobs: Option<Jobs>,
+    /// The brand.
+    pub brand: Brand,
+    /// Whether metrics are for everybody, also where people sign in.
+    pub open_metrics: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Api {
     store: Arc<Store>,
-    settings: Settings,
+    timeline_deltas: bool,
+    pub(crate) auth: Option<Arc<Auth>>,
+    pub(crate) jobs: Option<Jobs>,
+    pub(crate) brand: Brand,
+    /// What pages may load.
+    pub(crate) policy: HeaderValue,
     /// The metrics of the listing with this entity tag.
     metrics: Mutex<Option<(String, Bytes)>>,
 }
 
 /// The routes.
-pub fn public(store: Arc<Store>, settings: Settings) -> Router {
+///
+/// # Errors
+///
+/// Where signing in cannot be set up.
+pub fn public(store: Arc<Store>, settings: Settings) -> Result<Router, SignInError> {
+    let auth = settings.sign_in.map(Auth::new).transpose()?.map(Arc::new);
+    let policy = pages::policy(&settings.brand.sources(), auth.as_ref().map(|auth| auth.origin()).as_deref());
     let for_ready = Arc::clone(&store);
-    Router::new()
+    let api = Arc::new(Api {
+        store,
+        timeline_deltas: settings.timeline_deltas,
+        auth: auth.clone(),
+        jobs: settings.jobs,
+        brand: settings.brand,
+        policy,
+        metrics: Mutex::default(),
+    });
+    let counted = Router::new().route("/metrics", get(metrics));
+    let read = Router::new()
         .route("/api/reports", get(reports))
         .route("/api/reports/{name}", get(report))
         .route("/api/export", get(exported))
@@ -52,16 +88,22 @@ pub fn public(store: Arc<Store>, settings: Settings) -> Router {
         .route("/api/diff", get(diff))
         .route("/api/timeline", get(timeline))
         .route("/api/history", get(history))
-        .route("/api/search", get(search))
-        .merge(pages::routes())
-        .route("/metrics", get(metrics))
+        .route("/api/search", get(search));
+    let (read, open) =
+        if settings.open_metrics { (read, counted) } else { (read.merge(counted), Router::new()) };
+    let routes = read
+        .layer(from_fn(readers))
+        .merge(open)
+        .merge(pages::routes(&api))
         .route("/api/me", get(me))
         .route("/api/scan", post(scan).fallback(only_post))
-        .with_state(Arc::new(Api { store, settings, metrics: Mutex::default() }))
+        .layer(from_fn_with_state(auth, identified))
+        .with_state(api)
         .route("/healthz", get(healthy))
         .route("/readyz", get(move || ready(Arc::clone(&for_ready))))
         .layer(CompressionLayer::new())
-        .layer(map_response(guarded))
+        .layer(map_response(guarded));
+    Ok(front::behind(settings.place, routes))
 }
 
 /// What tells a browser to take an answer for what it is, and for nothing else.
@@ -412,17 +454,29 @@ pub(crate) async fn listed(api: &Arc<Api>) -> Result<Arc<Listing>, Problem> {
     }
 }
 
-/// Nobody signs in yet.
-async fn me(State(api): State<Arc<Api>>) -> Json<serde_json::Value> {
-    let features = json!({"timelineDeltas": api.settings.timeline_deltas});
-    Json(json!({"authEnabled": false, "canRunScan": false, "features": features}))
-}
-
-async fn scan(headers: HeaderMap) -> Response {
-    if headers.get("sec-fetch-site").is_none_or(|site| site != "same-origin") {
-        return told(StatusCode::FORBIDDEN, "forbidden");
+/// Who asks, and what they may do.
+async fn me(State(api): State<Arc<Api>>, Extension(who): Extension<Who>) -> Response {
+    let features = json!({"timelineDeltas": api.timeline_deltas});
+    let mut me = json!({"authEnabled": api.auth.is_some(), "canRunScan": false, "features": features});
+    match &who {
+        Who::Everybody | Who::Unknown => {}
+        Who::Known(person) => {
+            let Identity { name, email, groups, .. } = &person.identity;
+            me["canRunScan"] = (person.may_scan && api.jobs.is_some()).into();
+            me["groups"] = groups.clone().into();
+            for (field, value) in [("email", email), ("name", name)] {
+                if let Some(value) = value {
+                    me[field] = value.clone().into();
+                }
+            }
+        }
+        refused => {
+            return refused.may_read().err().map_or_else(|| Json(me).into_response(), Stopped::into_response);
+        }
     }
-    told(StatusCode::SERVICE_UNAVAILABLE, "manual scans are not configured")
+    let mut answer = Json(me).into_response();
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 async fn only_post() -> Response {

@@ -2,6 +2,7 @@
 //! health.
 
 use std::io::Read as _;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::LengthLimitError;
 
+use crate::accounts::Accounts;
 use crate::api::{healthy, ready, told};
+use crate::auth::Stopped;
+use crate::front::Client;
+use crate::limit::Limit;
 use crate::store::{Refused, Store};
 
 /// How reports are taken in.
@@ -25,6 +30,18 @@ pub struct Intake {
     pub most: usize,
     /// A file with the bearer token that is wanted, if one is. It is read anew for each report.
     pub token: Option<PathBuf>,
+    /// `ServiceAccount`s whose tokens are wanted, if any are. Where both are, either does.
+    pub accounts: Option<Accounts>,
+}
+
+/// Uploads of one client in a minute.
+const UPLOADS: NonZeroU32 = NonZeroU32::new(600).expect("six hundred is not zero");
+
+/// The intake, and how often each client came.
+#[derive(Debug)]
+struct Door {
+    intake: Intake,
+    uploads: Limit,
 }
 
 /// The routes.
@@ -32,7 +49,7 @@ pub fn internal(intake: Intake) -> Router {
     let store = Arc::clone(&intake.store);
     Router::new()
         .route("/internal/reports", post(take).options(what_is_taken))
-        .with_state(Arc::new(intake))
+        .with_state(Arc::new(Door { intake, uploads: Limit::a_minute(UPLOADS) }))
         .route("/healthz", get(healthy))
         .route("/readyz", get(move || ready(Arc::clone(&store))))
 }
@@ -42,8 +59,14 @@ async fn what_is_taken() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "OPTIONS, POST"), (header::ACCEPT_ENCODING, "gzip")])
 }
 
-async fn take(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+async fn take(State(door): State<Arc<Door>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if let Some(Client(client)) = parts.extensions.get()
+        && let Err(seconds) = door.uploads.take(*client)
+    {
+        return Stopped::TooOften(seconds).into_response();
+    }
+    let intake = &door.intake;
     match intake.allows(&parts.headers).await {
         Ok(true) => {}
         Ok(false) => return told(StatusCode::UNAUTHORIZED, "a bearer token is wanted, or another"),
@@ -73,12 +96,25 @@ async fn take(State(intake): State<Arc<Intake>>, request: Request) -> Response {
 
 impl Intake {
     async fn allows(&self, headers: &HeaderMap) -> Result<bool, String> {
-        let Some(file) = &self.token else { return Ok(true) };
-        let wanted = tokio::fs::read_to_string(file).await;
-        let wanted = wanted.map_err(|error| format!("the token's file cannot be read: {error}"))?;
+        if self.token.is_none() && self.accounts.is_none() {
+            return Ok(true);
+        }
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        Ok(!wanted.trim().is_empty() && is_same(shown.trim(), wanted.trim()))
+        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
+        if let Some(file) = &self.token {
+            let wanted = tokio::fs::read_to_string(file).await;
+            let wanted = wanted.map_err(|error| format!("the token's file cannot be read: {error}"))?;
+            if !wanted.trim().is_empty() && is_same(shown, wanted.trim()) {
+                return Ok(true);
+            }
+        }
+        match &self.accounts {
+            Some(accounts) => accounts.knows(shown).await.map_err(|why| {
+                tracing::error!("an upload's token cannot be checked: {why}");
+                "the token cannot be checked; the dashboard's log says why".into()
+            }),
+            None => Ok(false),
+        }
     }
 
     /// The report's bytes, unpacked.

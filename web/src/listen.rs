@@ -2,6 +2,7 @@
 //! the time it may take as a whole, and a clean end.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
+
+use crate::front::Client;
 
 /// How clients are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +67,8 @@ pub async fn listen(
             _ = stopped.wait_for(|stopped| *stopped) => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip()),
             Err(error) => {
                 // Too many open files, as a rule: a moment later there may be fewer.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -74,8 +77,9 @@ pub async fn listen(
             }
         };
         let router = router.clone();
-        let service =
-            service_fn(move |request: Request<Incoming>| answer(router.clone(), request, limits.request));
+        let service = service_fn(move |request: Request<Incoming>| {
+            answer(router.clone(), request, peer, limits.request)
+        });
         let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
         // Joined by the watcher above, and bounded by the places.
         tokio::spawn(async move {
@@ -91,7 +95,14 @@ pub async fn listen(
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>, limit: Duration) -> Result<Response, Infallible> {
+async fn answer(
+    router: Router,
+    mut request: Request<Incoming>,
+    peer: IpAddr,
+    limit: Duration,
+) -> Result<Response, Infallible> {
+    let client = Client::of(peer, &request);
+    request.extensions_mut().insert(client);
     match tokio::time::timeout(limit, router.oneshot(request.map(Body::new))).await {
         Ok(answered) => answered,
         Err(_) => Ok((StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response()),

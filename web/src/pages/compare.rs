@@ -1,15 +1,12 @@
 //! Two reports, compared.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{RawQuery, State};
 
 use super::cells::short;
 use super::link::Params;
 use super::shell::{Choice, Opened, Shell, choices, open};
-use super::{Empty, Page, shown};
-use crate::api::{Api, loaded};
+use super::{Page, Visit, shown};
+use crate::api::loaded;
 use crate::changes::{Changed, Changes, changes};
 
 /// Rows of one kind of change, shown at the most.
@@ -96,16 +93,13 @@ struct Compare {
     groups: Option<Vec<Group>>,
 }
 
-pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let params = Params::of(query.as_deref());
+pub(super) async fn page(visit: Visit) -> Page {
+    let params = Params::of(visit.query.as_deref());
     // The later report is the page's own, unless another is named.
     let to = if params.get("to").is_empty() { params.get("report") } else { params.get("to") };
-    let wanted = params.with("report", to).query();
-    let Some(Opened { mut shell, params, listing, at, name, report }) =
-        open(&api, "compare", "Compare", Some(&wanted)).await?
-    else {
-        return shown(&Empty { shell: Shell::bare("No reports yet") });
-    };
+    let wanted = Some(params.with("report", to).query());
+    let visit = Visit { query: wanted, ..visit };
+    let Opened { mut shell, params, listing, at, name, report } = open(&visit, "compare", "Compare").await?;
     // Both reports are chosen on the page itself.
     shell.reports.clear();
     let from = match params.get("from") {
@@ -114,7 +108,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
     };
     let mut groups = None;
     if let Some(from) = &from {
-        let (_, _, earlier) = loaded(&api, Some(from)).await?;
+        let (_, _, earlier) = loaded(&visit.api, Some(from)).await?;
         groups = Some(Group::all(&changes((from, &earlier), (&name, &report)), params.get("report")));
     }
     shown(&Compare {

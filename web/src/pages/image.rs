@@ -1,9 +1,6 @@
 //! One image of one workload: every finding with its evidence; and what it was in earlier reports.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{RawQuery, State};
 use provenance_model::report::stages::stages;
 use provenance_model::report::{Finding, ImageRecord};
 use provenance_model::trust::{Attached, Checked, SbomFormat, Verdict};
@@ -11,8 +8,8 @@ use provenance_model::trust::{Attached, Checked, SbomFormat, Verdict};
 use super::cells::{self, Mark, short, unanswered};
 use super::link::Params;
 use super::shell::{Opened, Shell, open};
-use super::{Empty, Page, shown};
-use crate::api::{Api, loaded};
+use super::{Page, Visit, shown};
+use crate::api::loaded;
 use crate::problem::Problem;
 
 /// Reports of the history at the most.
@@ -96,11 +93,8 @@ fn is_it(row: &ImageRecord, params: &Params) -> bool {
         && is("digest", row.digest.as_deref().unwrap_or_default())
 }
 
-pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let Some(opened) = open(&api, "image", "Image", query.as_deref()).await? else {
-        return shown(&Empty { shell: Shell::bare("No reports yet") });
-    };
-    let Opened { mut shell, params, report, .. } = opened;
+pub(super) async fn page(visit: Visit) -> Page {
+    let Opened { mut shell, params, report, .. } = open(&visit, "image", "Image").await?;
     // In another report the same workload may run another digest.
     let any = params.without(&["digest"]);
     let row = report.images.iter().find(|row| is_it(row, &params));
@@ -412,11 +406,8 @@ struct History {
     looked: usize,
 }
 
-pub(super) async fn history(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let Some(opened) = open(&api, "history", "History", query.as_deref()).await? else {
-        return shown(&Empty { shell: Shell::bare("No reports yet") });
-    };
-    let Opened { mut shell, params, listing, at, .. } = opened;
+pub(super) async fn history(visit: Visit) -> Page {
+    let Opened { mut shell, params, listing, at, .. } = open(&visit, "history", "History").await?;
     let image = params.get("image").to_owned();
     if image.is_empty() {
         return Err(Problem::asked("image: name the image whose history is wanted").into());
@@ -425,7 +416,7 @@ pub(super) async fn history(State(api): State<Arc<Api>>, RawQuery(query): RawQue
     let (mut rows, mut looked) = (Vec::<Then>::new(), 0);
     for listed in listing.of_cluster(at).take(REPORTS) {
         // A report that went away or broke meanwhile is a gap, as if it had never been.
-        let Ok((_, _, report)) = loaded(&api, Some(&listed.filename)).await else { continue };
+        let Ok((_, _, report)) = loaded(&visit.api, Some(&listed.filename)).await else { continue };
         looked += 1;
         for row in report.images.iter().filter(|row| is_it(row, &any)) {
             let digest = row.digest.clone().unwrap_or_default();

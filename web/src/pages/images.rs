@@ -1,10 +1,8 @@
 //! The table of images, and its export.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use provenance_model::report::build::summarise;
@@ -14,8 +12,7 @@ use super::cells::{self, Mark, short};
 use super::image::link_to;
 use super::link::Params;
 use super::shell::{Choice, Opened, Shell, open};
-use super::{Empty, Page, shown};
-use crate::api::Api;
+use super::{Page, Visit, shown};
 use crate::images::{Asked, Flat, VERDICTS};
 use crate::problem::Problem;
 
@@ -138,11 +135,8 @@ fn choices<'a>(values: impl Iterator<Item = (&'a str, String)>, chosen: &str) ->
         .collect()
 }
 
-pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let Some(opened) = open(&api, "images", "Images", query.as_deref()).await? else {
-        return shown(&Empty { shell: Shell::bare("No reports yet") });
-    };
-    let Opened { shell, params, report, .. } = opened;
+pub(super) async fn page(visit: Visit) -> Page {
+    let Opened { shell, params, report, .. } = open(&visit, "images", "Images").await?;
     let rows = asked(&params)?.rows(&report.images)?;
     let total = rows.len();
     let page = params.get("page").parse::<usize>().unwrap_or(1).clamp(1, total.div_ceil(PAGE).max(1));
@@ -290,10 +284,8 @@ fn cell(key: &str, row: &ImageRecord, flat: &Flat<'_>, report: &str) -> Cell {
 }
 
 /// What is filtered, as a file.
-pub(super) async fn export(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let opened = open(&api, "images", "Images", query.as_deref()).await?;
-    let Opened { params, report, name, .. } =
-        opened.ok_or_else(|| Problem::not_found("there are no reports yet"))?;
+pub(super) async fn export(visit: Visit) -> Page {
+    let Opened { params, report, name, .. } = open(&visit, "images", "Images").await?;
     let rows: Vec<_> = asked(&params)?.rows(&report.images)?.into_iter().cloned().collect();
     let is_whole = rows.len() == report.images.len();
     let cut = |rows: Vec<ImageRecord>| Report {

@@ -9,23 +9,29 @@ mod images;
 mod link;
 mod others;
 mod overview;
+mod scan;
 mod shell;
+mod sign_in;
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{Extension, FromRequestParts, RawQuery, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::api::Api;
+use crate::auth::{Stopped, Who};
 use crate::problem::Problem;
-use shell::Shell;
+use shell::{Frame, Shell};
 
 /// The pages, and what they load.
-pub(crate) fn routes() -> Router<Arc<Api>> {
-    Router::new()
+pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
+    let readers = Router::new()
         .route("/", get(overview::page))
         .route("/images", get(images::page))
         .route("/export", get(images::export))
@@ -34,7 +40,20 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/releases", get(others::releases))
         .route("/compare", get(compare::page))
         .route("/run", get(others::run))
+        .route("/scan", get(scan::page).post(scan::start))
+        .layer(from_fn_with_state(Arc::clone(api), readers));
+    let everybody = Router::new()
+        .route("/sign-in", get(sign_in::begin))
+        .route("/callback", get(sign_in::finish))
+        .route("/sign-out", post(sign_in::end))
+        .route("/signed-out", get(sign_in::ended));
+    let dressed = readers.merge(everybody).layer(from_fn_with_state(Arc::clone(api), dressed));
+    dressed
         .route("/style.css", get(|| async { asset("text/css", include_str!("../../assets/style.css")) }))
+        .route(
+            "/brand.css",
+            get(|State(api): State<Arc<Api>>| async move { asset("text/css", api.brand.style()) }),
+        )
         .route(
             "/script.js",
             get(|| async { asset("text/javascript", include_str!("../../assets/script.js")) }),
@@ -43,37 +62,84 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
 }
 
 /// A file that the pages load. It may be kept for an hour.
-fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
+fn asset(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "max-age=3600")], text)
 }
 
-/// What a page may load: its style, its script and its pictures, from here.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// What a page may load: its style, its script and its pictures, from here and where the brand's pictures are. Signing out
+/// leads a form to the issuer.
+pub(crate) fn policy(pictures: &[String], issuer: Option<&str>) -> HeaderValue {
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' {}; connect-src 'self'; form-action 'self' {}; \
+         base-uri 'none'; frame-ancestors 'none'",
+        pictures.join(" "),
+        issuer.unwrap_or_default(),
+    );
+    HeaderValue::from_str(&policy.replace(" ;", ";")).expect("origins are ASCII")
+}
 
 fn rendered(status: StatusCode, page: &impl Template) -> Result<Response, Problem> {
     let text = page.render().map_err(|error| {
         tracing::error!(%error, "a page could not be rendered");
         Problem::unreadable("a defect; the log says more")
     })?;
-    let mut answer = (status, Html(text)).into_response();
-    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    Ok(answer)
+    Ok((status, Html(text)).into_response())
 }
 
-/// A page, or the page that says why there is none.
+/// A page, or why there is none.
 type Page = Result<Response, Oops>;
 
 fn shown(page: &impl Template) -> Page {
     Ok(rendered(StatusCode::OK, page)?)
 }
 
-/// Why there is no page.
-struct Oops(Problem);
+/// Why there is no page; it becomes one on its way out.
+struct Oops(Box<Response>);
+
+/// The folder has no report yet.
+#[derive(Clone, Copy)]
+struct NoReports;
 
 impl From<Problem> for Oops {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self(Box::new(problem.into_response()))
+    }
+}
+
+impl From<NoReports> for Oops {
+    fn from(none: NoReports) -> Self {
+        let mut answer = StatusCode::OK.into_response();
+        answer.extensions_mut().insert(none);
+        Self(Box::new(answer))
+    }
+}
+
+impl IntoResponse for Oops {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+/// Who wants a page, and with what.
+struct Visit {
+    api: Arc<Api>,
+    query: Option<String>,
+    who: Who,
+}
+
+impl FromRequestParts<Arc<Api>> for Visit {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Self::Rejection> {
+        let RawQuery(query) = RawQuery::from_request_parts(parts, api).await?;
+        let who = parts.extensions.get().cloned().unwrap_or(Who::Unknown);
+        Ok(Self { api: Arc::clone(api), query, who })
+    }
+}
+
+impl Visit {
+    fn frame(&self) -> Frame {
+        Frame::of(&self.api, &self.who)
     }
 }
 
@@ -84,16 +150,8 @@ struct Failed<'a> {
     status: u16,
     title: &'a str,
     detail: &'a str,
-}
-
-impl IntoResponse for Oops {
-    fn into_response(self) -> Response {
-        let status = self.0.status();
-        let title = status.canonical_reason().unwrap_or("Error");
-        let shell = Shell::bare(title);
-        let page = Failed { shell, status: status.as_u16(), title, detail: self.0.detail() };
-        rendered(status, &page).unwrap_or_else(IntoResponse::into_response)
-    }
+    /// Where to sign in, where that may help.
+    sign_in: bool,
 }
 
 /// The page of a folder that has no report yet.
@@ -101,4 +159,59 @@ impl IntoResponse for Oops {
 #[template(path = "empty.html")]
 struct Empty {
     shell: Shell,
+}
+
+/// Gives every answer what a page has: its policy, and for a problem a page that tells it.
+async fn dressed(
+    State(api): State<Arc<Api>>,
+    Extension(who): Extension<Who>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut answer = next.run(request).await;
+    let frame = || Frame::of(&api, &who);
+    if answer.extensions_mut().remove::<NoReports>().is_some() {
+        let shell = Shell::bare(frame(), "No reports yet");
+        answer = rendered(StatusCode::OK, &Empty { shell }).unwrap_or_else(IntoResponse::into_response);
+    } else if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
+        let status = problem.status();
+        let title = status.canonical_reason().unwrap_or("Error");
+        let sign_in =
+            !matches!(who, Who::Known(_)) && api.auth.as_ref().is_some_and(|auth| auth.has_browser());
+        let shell = Shell::bare(frame(), title);
+        let page = Failed { shell, status: status.as_u16(), title, detail: problem.detail(), sign_in };
+        let headers = std::mem::take(answer.headers_mut());
+        answer = rendered(status, &page).unwrap_or_else(IntoResponse::into_response);
+        for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+            answer.headers_mut().extend(headers.get(&name).cloned().map(|value| (name, value)));
+        }
+    }
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, api.policy.clone());
+    if api.auth.is_some() && !headers.contains_key(header::CACHE_CONTROL) {
+        // What one person may see is not kept for the next one.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    answer
+}
+
+/// Lets only those to a page who may read; the others are sent to sign in, or are told why not.
+async fn readers(
+    State(api): State<Arc<Api>>,
+    Extension(who): Extension<Who>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match who.may_read() {
+        Ok(()) => next.run(request).await,
+        Err(Stopped::Unknown)
+            if request.method() == Method::GET
+                && api.auth.as_ref().is_some_and(|auth| auth.has_browser()) =>
+        {
+            let to = request.uri().path_and_query().map_or("", |page| page.as_str().trim_start_matches('/'));
+            let to = link::Params::new([("to", to)]).to("sign-in");
+            (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+        }
+        Err(stopped) => stopped.into_response(),
+    }
 }

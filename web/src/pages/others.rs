@@ -1,17 +1,13 @@
 //! Helm releases, and how the run went.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{RawQuery, State};
 use provenance_model::report::stages::release_stages;
 use provenance_model::report::{HelmRelease, RegistryUse};
 
 use super::cells::{Mark, unanswered};
 use super::link::Params;
 use super::shell::{Opened, Shell, open, written};
-use super::{Empty, Page, shown};
-use crate::api::Api;
+use super::{Page, Visit, shown};
 
 struct Release {
     name: String,
@@ -74,11 +70,8 @@ fn update(release: &HelmRelease) -> Mark {
     }
 }
 
-pub(super) async fn releases(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let Some(opened) = open(&api, "releases", "Helm releases", query.as_deref()).await? else {
-        return shown(&Empty { shell: Shell::bare("No reports yet") });
-    };
-    let Opened { shell, params, report, .. } = opened;
+pub(super) async fn releases(visit: Visit) -> Page {
+    let Opened { shell, params, report, .. } = open(&visit, "releases", "Helm releases").await?;
     let q = params.get("q").to_lowercase();
     let is_wanted = |release: &&HelmRelease| {
         let name =
@@ -136,11 +129,8 @@ struct Run {
     is_older: bool,
 }
 
-pub(super) async fn run(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let Some(opened) = open(&api, "run", "About this run", query.as_deref()).await? else {
-        return shown(&Empty { shell: Shell::bare("No reports yet") });
-    };
-    let Opened { shell, params, listing, name, report, .. } = opened;
+pub(super) async fn run(visit: Visit) -> Page {
+    let Opened { shell, params, listing, name, report, .. } = open(&visit, "run", "About this run").await?;
     let metadata = &report.metadata;
     let mut facts = vec![
         ("File", name),

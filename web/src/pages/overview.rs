@@ -1,9 +1,6 @@
 //! The overview.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{RawQuery, State};
 use provenance_model::report::stages::stages;
 use provenance_model::report::{Finding, ImageRecord, OutcomeWord};
 
@@ -13,8 +10,8 @@ use super::compare::Group;
 use super::image::link_to;
 use super::link::Params;
 use super::shell::{Opened, Shell, open};
-use super::{Empty, Page, shown};
-use crate::api::{Api, loaded};
+use super::{Page, Visit, shown};
+use crate::api::loaded;
 use crate::changes::changes;
 
 /// Reports in the chart at the most.
@@ -58,11 +55,8 @@ struct Overview {
     compare_href: String,
 }
 
-pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Page {
-    let Some(opened) = open(&api, "./", "Overview", query.as_deref()).await? else {
-        return shown(&Empty { shell: Shell::bare("No reports yet") });
-    };
-    let Opened { shell, params, listing, at, name, report } = opened;
+pub(super) async fn page(visit: Visit) -> Page {
+    let Opened { shell, params, listing, at, name, report } = open(&visit, "./", "Overview").await?;
     let chosen = Params::new([("report", params.get("report"))]);
     let summary = &report.summary;
     let total = summary.total_images;
@@ -103,7 +97,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
     let (mut groups, mut compare_href) = (None, String::new());
     if let Some(before) = before {
         // A report that broke or went away meanwhile is compared with nothing.
-        if let Ok((_, _, earlier)) = loaded(&api, Some(&before)).await {
+        if let Ok((_, _, earlier)) = loaded(&visit.api, Some(&before)).await {
             groups = Some(Group::all(&changes((&before, &earlier), (&name, &report)), params.get("report")));
         }
         compare_href =

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use provenance_model::report::Report;
 
 use super::link::Params;
+use super::{NoReports, Oops, Visit};
 use crate::api::{Api, listed, loaded};
+use crate::auth::Who;
 use crate::problem::Problem;
 use crate::store::{Listed, Listing};
 
@@ -27,8 +29,42 @@ pub(super) struct Choice {
     pub is_chosen: bool,
 }
 
+/// What is around every page, whatever it shows: the brand, and who looks at it.
+pub(super) struct Frame {
+    pub brand: String,
+    /// The logos of light and of dark ground, and the icon.
+    pub pictures: [String; 3],
+    pub has_style: bool,
+    /// The name of who signed in; empty where nobody did.
+    pub person: String,
+    /// Whether there is a session to end.
+    pub has_session: bool,
+    /// Whether who looks may start a scan here.
+    pub may_scan: bool,
+}
+
+impl Frame {
+    pub(super) fn of(api: &Api, who: &Who) -> Self {
+        let person = match who {
+            Who::Known(person) => Some(person),
+            _ => None,
+        };
+        let named = person.map(|person| &person.identity);
+        let name = named.and_then(|who| who.name.as_ref().or(who.email.as_ref()).or(Some(&who.subject)));
+        Self {
+            brand: api.brand.title.clone(),
+            pictures: api.brand.pictures().map(str::to_owned),
+            has_style: !api.brand.style().is_empty(),
+            person: name.cloned().unwrap_or_default(),
+            has_session: person.is_some_and(|person| person.session.is_some()),
+            may_scan: api.jobs.is_some() && person.is_some_and(|person| person.may_scan),
+        }
+    }
+}
+
 /// What is around a page.
 pub(super) struct Shell {
+    pub frame: Frame,
     pub title: String,
     /// The page's own path.
     pub page: &'static str,
@@ -53,10 +89,11 @@ const PAGES: [(&str, &str); 5] = [
 
 impl Shell {
     /// Around a page that has no report.
-    pub(super) fn bare(title: &str) -> Self {
+    pub(super) fn bare(frame: Frame, title: &str) -> Self {
         let nav = PAGES.iter();
         let nav = nav.map(|(path, label)| Nav { label, href: (*path).to_owned(), is_current: false });
         Self {
+            frame,
             title: title.to_owned(),
             page: "./",
             nav: nav.collect(),
@@ -70,7 +107,13 @@ impl Shell {
         }
     }
 
-    fn around(page: &'static str, title: &str, params: &Params, seen: &Listing, report: &Report) -> Self {
+    fn around(
+        frame: Frame,
+        (page, title): (&'static str, &str),
+        params: &Params,
+        seen: &Listing,
+        report: &Report,
+    ) -> Self {
         let chosen = params.get("report");
         let nav = PAGES.iter().map(|(path, label)| Nav {
             label,
@@ -79,6 +122,7 @@ impl Shell {
         });
         let run = report.run.as_ref();
         Self {
+            frame,
             title: title.to_owned(),
             page,
             nav: nav.collect(),
@@ -119,19 +163,14 @@ pub(super) struct Opened {
     pub report: Arc<Report>,
 }
 
-/// Opens the report that a page was asked for; none where there are no reports at all.
-pub(super) async fn open(
-    api: &Arc<Api>,
-    page: &'static str,
-    title: &str,
-    query: Option<&str>,
-) -> Result<Option<Opened>, Problem> {
-    let params = Params::of(query);
-    let listing = listed(api).await?;
+/// Opens the report that a page was asked for.
+pub(super) async fn open(visit: &Visit, page: &'static str, title: &str) -> Result<Opened, Oops> {
+    let params = Params::of(visit.query.as_deref());
+    let listing = listed(&visit.api).await?;
     let chosen = params.get("report");
     let at = if chosen.is_empty() || chosen == "latest" {
         if listing.reports.is_empty() {
-            return Ok(None);
+            return Err(NoReports.into());
         }
         Some(0)
     } else {
@@ -139,9 +178,9 @@ pub(super) async fn open(
     };
     let at = at.ok_or_else(|| Problem::not_found(format!("there is no report {chosen:?}")))?;
     let name = listing.reports[at].filename.clone();
-    let (_, _, report) = loaded(api, Some(&name)).await?;
-    let shell = Shell::around(page, title, &params, &listing, &report);
-    Ok(Some(Opened { shell, params, listing, at, name, report }))
+    let (_, _, report) = loaded(&visit.api, Some(&name)).await?;
+    let shell = Shell::around(visit.frame(), (page, title), &params, &listing, &report);
+    Ok(Opened { shell, params, listing, at, name, report })
 }
 
 /// A time, as people read it.
