@@ -2,7 +2,10 @@
 //! installs them; a server that is missing fails the test with that line.
 
 pub mod cluster;
+pub mod dashboard;
+pub mod issuer;
 pub mod log;
+pub mod nginx;
 pub mod process;
 pub mod registry;
 pub mod scan;
@@ -10,7 +13,10 @@ pub mod sigstore;
 pub mod token;
 
 pub use cluster::Cluster;
+pub use dashboard::Dashboard;
+pub use issuer::{Keycloak, Provider};
 pub use log::Log;
+pub use nginx::Nginx;
 pub use process::{collector, tool};
 pub use registry::{Kind, RealRegistry};
 pub use sigstore::Sigstore;

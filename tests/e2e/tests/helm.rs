@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::Request;
-use provenance_e2e::process::{Server, free_port, is_listening, run};
-use provenance_e2e::{Cluster, Kind, RealRegistry, collector, tool};
+use provenance_e2e::process::run;
+use provenance_e2e::{Cluster, Kind, Nginx, RealRegistry, collector, tool};
 use provenance_model::UpdateLevel;
 use provenance_model::release::Manager;
 use provenance_model::report::{HelmRelease, LinkedBy, OutcomeWord, Report, RepositoryFrom, StoredIn};
@@ -263,32 +263,6 @@ async fn thousands_of_revisions(cluster: &Cluster, kubeconfig: &Path, folder: &P
     assert_eq!((after.0 - before.0, after.1 - before.1), (5, 6));
 }
 
-/// nginx over a folder.
-async fn nginx(folder: &Path, root: &Path) -> (Server, String, PathBuf) {
-    let port = free_port();
-    let log = folder.join("access.log");
-    let scratch = folder.join("nginx");
-    std::fs::create_dir_all(&scratch).unwrap();
-    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {}/{kind};", scratch.display()))
-        .join("\n");
-    let config = format!(
-        "daemon off;\nworker_processes 1;\npid {scratch}/pid;\nerror_log {scratch}/error.log;\nevents {{}}\nhttp {{\n{paths}\n\
-         log_format plain '$request_uri $status';\naccess_log {log} plain;\n\
-         server {{ listen 127.0.0.1:{port}; location / {{ root {root}; }} }}\n}}\n",
-        scratch = scratch.display(),
-        log = log.display(),
-        root = root.display(),
-    );
-    let file = folder.join("nginx.conf");
-    std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(tool("nginx"));
-    command.arg("-e").arg(scratch.join("error.log")).arg("-c").arg(&file).arg("-p").arg(&scratch);
-    let mut server = Server::start("nginx", command, folder);
-    server.until_ready(async || is_listening(port).await).await;
-    (server, format!("http://127.0.0.1:{port}"), log)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn charts_are_compared_with_a_real_repository_and_real_registries() {
     let cluster = Cluster::start().await;
@@ -326,7 +300,9 @@ async fn charts_are_compared_with_a_real_repository_and_real_registries() {
             helm.run(&["push", &archive, &address, "--plain-http"]);
         }
     }
-    let (_server, url, log) = nginx(folder.path(), &root).await;
+    let root_of = format!("location / {{ root {}; }}", root.display());
+    let nginx = Nginx::start(folder.path(), "", &root_of).await;
+    let (url, log) = (format!("http://127.0.0.1:{}", nginx.port), &nginx.log);
     helm.run(&["install", "web", &web, "-n", "shop"]);
     helm.run(&["install", "old", &old, "-n", "shop"]);
     helm.run(&[
@@ -381,7 +357,7 @@ async fn charts_are_compared_with_a_real_repository_and_real_registries() {
         again.helm_releases,
         report.helm_releases.iter().cloned().map(unasked(&again)).collect::<Vec<_>>()
     );
-    let index: Vec<_> = std::fs::read_to_string(&log)
+    let index: Vec<_> = std::fs::read_to_string(log)
         .unwrap()
         .lines()
         .filter(|line| line.starts_with("/index.yaml"))

@@ -1,44 +1,11 @@
 //! The collector's upload into a real `serve`, and its metrics before promtool.
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
-use provenance_e2e::{Cluster, collector, tool};
+use provenance_e2e::{Cluster, Dashboard, collector, tool};
 use provenance_testbed::kube::pod;
 use serde_json::Value;
-
-struct Served {
-    child: Child,
-    public: String,
-    internal: String,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-fn serve(folder: &std::path::Path) -> Served {
-    let mut child = Command::new(collector())
-        .args(["serve", "--log-format", "json", "--dashboard-addr", "127.0.0.1:0"])
-        .args(["--dashboard-internal-addr", "127.0.0.1:0", "--report-path"])
-        .arg(folder)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let line = log.find(|line| line.as_ref().unwrap().contains("\"serving\"")).unwrap().unwrap();
-    let fields: Value = serde_json::from_str(&line).unwrap();
-    let text = |name: &str| fields[name].as_str().or(fields["fields"][name].as_str()).unwrap().to_owned();
-    let served = Served { child, public: text("public"), internal: text("internal") };
-    // Nobody reads on: the pipe must not fill.
-    std::thread::spawn(move || log.for_each(drop));
-    served
-}
 
 fn curl(url: &str) -> String {
     let mut command = Command::new(tool("curl"));
@@ -52,7 +19,7 @@ async fn a_collected_report_is_uploaded_listed_and_its_metrics_are_sound() {
     cluster.namespace("shop").await;
     cluster.pod(&pod("shop", "web", &Value::Null, &[("app", "ghcr.io/Acme/web:1", "")])).await;
     let folder = tempfile::tempdir().unwrap();
-    let served = serve(folder.path());
+    let served = Dashboard::start(folder.path(), &[]);
     let output = Command::new(collector())
         .args(["collect", "--report-output", "http", "--cluster-name", "test", "--kubeconfig"])
         .arg(cluster.admin_kubeconfig())

@@ -38,7 +38,7 @@ pub(super) async fn start(visit: Visit, headers: HeaderMap) -> Result<Response, 
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
 }
 
-/// How a scan goes. The report is the first that was made after the Job was.
+/// How a scan goes. The report is the first that was made after the Job was; both times are of whole seconds.
 pub(super) async fn page(visit: Visit) -> Page {
     let params = Params::of(visit.query.as_deref());
     let job = params.get("job");
@@ -53,7 +53,7 @@ pub(super) async fn page(visit: Visit) -> Page {
         Problem::not_found(format!("there is no Job {job:?} any more; its report is among the reports"))
     })?;
     let listing = listed(&visit.api).await?;
-    let arrived = listing.reports.iter().rev().find(|report| report.generated_at >= scan.created);
+    let arrived = listing.reports.iter().rev().find(|report| report.generated_at > scan.created);
     let (has_ended, is_bad) = match &scan.progress {
         Progress::Waiting | Progress::Running => (false, false),
         Progress::Complete => (true, false),
