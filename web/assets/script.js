@@ -23,16 +23,43 @@
   document.querySelectorAll("select[data-submit]").forEach(function (select) {
     select.addEventListener("change", function () { select.form.requestSubmit(); });
   });
-  // A form's empty fields only lengthen the URL.
-  document.querySelectorAll("form[method=get]").forEach(function (form) {
+  // A form's empty fields, and columns nobody chose, only lengthen the URL.
+  function off(field) { field.disabled = true; field.dataset.off = ""; }
+  document.querySelectorAll("form[method=get]:not([data-try])").forEach(function (form) {
     form.addEventListener("submit", function () {
-      Array.prototype.forEach.call(form.elements, function (field) {
-        if (field.name && field.value === "") field.disabled = true;
-      });
+      var fields = Array.prototype.slice.call(form.elements);
+      fields.forEach(function (field) { if (field.name && field.value === "") off(field); });
+      var boxes = fields.filter(function (field) { return field.type === "checkbox" && !field.disabled; });
+      var areAsFound = boxes.every(function (box) { return box.checked === box.defaultChecked; });
+      if (areAsFound && !/[?&]cols=/.test(location.search)) boxes.forEach(off);
     });
   });
   window.addEventListener("pageshow", function (event) {
-    if (event.persisted) document.querySelectorAll("form [disabled]").forEach(function (field) { if (field.type !== "checkbox") field.disabled = false; field.removeAttribute("aria-busy"); });
+    if (!event.persisted) return;
+    document.querySelectorAll("[data-off]").forEach(function (field) {
+      field.disabled = false;
+      field.removeAttribute("aria-busy");
+      delete field.dataset.off;
+    });
+  });
+  // A route's answer is shown below its form.
+  document.querySelectorAll("form[data-try]").forEach(function (form) {
+    form.addEventListener("submit", function (event) {
+      event.preventDefault();
+      var query = new URLSearchParams();
+      new FormData(form).forEach(function (value, name) { if (value !== "") query.append(name, value); });
+      var url = form.getAttribute("action") + (String(query) ? "?" + query : "");
+      var shown = form.querySelector(".answer");
+      shown.hidden = false;
+      shown.textContent = "GET " + url + " …";
+      fetch(url).then(function (answer) {
+        return answer.text().then(function (text) {
+          try { text = JSON.stringify(JSON.parse(text), null, 2); } catch (e) { /* It is no JSON. */ }
+          if (text.length > 20000) text = text.slice(0, 20000) + "\n… cut here; open " + answer.url + " for the rest";
+          shown.textContent = "GET " + url + "\n" + answer.status + " " + (answer.headers.get("content-type") || "") + "\n\n" + text;
+        });
+      }).catch(function (error) { shown.textContent = "GET " + url + "\n" + error; });
+    });
   });
   // A scan under way is looked at again, in place.
   function again() {
@@ -53,7 +80,7 @@
     form.addEventListener("submit", function () {
       var button = form.querySelector("button");
       button.setAttribute("aria-busy", "true");
-      setTimeout(function () { button.disabled = true; }, 0);
+      setTimeout(function () { off(button); }, 0);
     });
   });
   document.addEventListener("keydown", function (event) {

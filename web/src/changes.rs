@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use provenance_model::report::{ImageRecord, Report};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// One row that changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Changed {
     /// The image as the pod names it.
@@ -24,7 +25,7 @@ pub struct Changed {
 }
 
 /// What changed, by kind. A fact that one of the reports does not know has not changed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
     /// The earlier report's file.

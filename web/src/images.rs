@@ -3,7 +3,9 @@
 use provenance_model::DriftState;
 use provenance_model::report::{Finding, ImageRecord, SignatureVerdict};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use crate::openapi;
 use crate::problem::Problem;
 
 /// Rows in a page at the most.
@@ -11,42 +13,60 @@ const MOST: usize = 1000;
 
 /// What is asked for. A filter that is not given lets every row through; text is found anywhere in its field, in any
 /// case.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Asked {
     /// The report's file; the latest where not given.
     pub report: Option<String>,
     /// In image, digest, namespace, workload, release, signer, builder or source.
     q: Option<String>,
+    /// Found anywhere in the image's name, in any case; likewise the next ones.
     image: Option<String>,
+    /// In the namespace.
     namespace: Option<String>,
+    /// In the workload: `Kind/name`.
     workload: Option<String>,
+    /// In the registry's host.
     registry: Option<String>,
+    /// In the Helm release: `namespace/name`.
     release: Option<String>,
+    /// In the digest that runs.
     digest: Option<String>,
+    /// In who signed, as verified.
     signer: Option<String>,
+    /// In what built it.
     builder: Option<String>,
     /// A finding's word, or several separated by commas.
     finding: Option<String>,
     /// A verdict's word.
     verdict: Option<String>,
+    /// Whether it has a signature; a row that does not know is neither.
     signed: Option<bool>,
+    /// Whether a signature was verified.
     verified: Option<bool>,
+    /// Whether it has provenance.
     provenance: Option<bool>,
+    /// Whether it has an SBOM.
     sbom: Option<bool>,
+    /// Whether there is an update.
     update: Option<bool>,
+    /// Whether the tag names something else by now.
     drifted: Option<bool>,
+    /// Whether something could not be found out.
     failed: Option<bool>,
     /// A column, with `-` before it for the other direction.
     sort: Option<String>,
+    /// The page, from 1.
     page: Option<usize>,
+    /// Rows in a page: 1 to 1000, 100 where not given.
     page_size: Option<usize>,
     /// `1` or `true`: one level of columns.
     flat: Option<String>,
 }
 
 /// One row in one level of columns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Flat<'a> {
     /// As the pod names it.
@@ -100,6 +120,7 @@ pub struct Flat<'a> {
     /// The first part of the version that the newest changes.
     pub update_level: Option<&'static str>,
     /// Whether the tag still names what runs.
+    #[schema(schema_with = openapi::drift)]
     pub drift: Option<DriftState>,
     /// The Helm release that brought it: `namespace/name`.
     pub helm_release: Option<String>,
@@ -151,9 +172,9 @@ pub fn signers(row: &ImageRecord) -> impl Iterator<Item = String> {
 }
 
 /// A page of rows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Page<T> {
+pub struct Rows<'a> {
     /// The report's file.
     pub report: String,
     /// Rows that the filters let through.
@@ -162,8 +183,9 @@ pub struct Page<T> {
     pub page: usize,
     /// Rows in a page.
     pub page_size: usize,
-    /// The rows.
-    pub items: Vec<T>,
+    /// The rows: whole, or in one level of columns.
+    #[schema(schema_with = openapi::rows)]
+    pub items: Vec<Row<'a>>,
 }
 
 /// Rows whole or in one level.
@@ -189,7 +211,7 @@ impl Asked {
     /// # Errors
     ///
     /// [`Problem`] for a word that is none, with those that are.
-    pub fn answer<'a>(&self, report: String, images: &'a [ImageRecord]) -> Result<Page<Row<'a>>, Problem> {
+    pub fn answer<'a>(&self, report: String, images: &'a [ImageRecord]) -> Result<Rows<'a>, Problem> {
         let flat = match self.flat.as_deref() {
             None | Some("0" | "false" | "") => false,
             Some("1" | "true") => true,
@@ -208,7 +230,7 @@ impl Asked {
         let items = items
             .map(|row| if flat { Row::Flat(Box::new(Flat::of(row))) } else { Row::Whole(row) })
             .collect();
-        Ok(Page { report, total, page, page_size, items })
+        Ok(Rows { report, total, page, page_size, items })
     }
 
     /// The rows that the filters let through, sorted.

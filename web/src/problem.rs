@@ -2,7 +2,8 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +44,27 @@ impl Problem {
     }
 }
 
+/// An error as it is written.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Told<'a> {
+    /// Always `about:blank`: the status says what kind it is.
+    #[serde(rename = "type")]
+    kind: &'a str,
+    /// The status, in words.
+    title: &'a str,
+    /// The status.
+    status: u16,
+    /// What is wrong, and what would not be.
+    detail: &'a str,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
+        let told = Told { kind: "about:blank", title, status: self.status.as_u16(), detail: &self.detail };
+        let body = serde_json::to_string(&told).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut answer = (self.status, kind, body.to_string()).into_response();
+        let mut answer = (self.status, kind, body).into_response();
         // Pages tell it in their own way.
         answer.extensions_mut().insert(self);
         answer

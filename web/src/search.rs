@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use provenance_model::report::Report;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::images::{Flat, signers};
 use crate::problem::Problem;
@@ -12,7 +13,8 @@ use crate::problem::Problem;
 const MOST: usize = 500;
 
 /// What is searched for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Searched {
     /// Found anywhere, in any case.
@@ -24,7 +26,7 @@ pub struct Searched {
 }
 
 /// What a hit is the name of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     /// An image, as the pod names it.
@@ -46,7 +48,7 @@ pub enum Kind {
 }
 
 /// One name that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Hit {
     /// What it is the name of.
     pub kind: Kind,
@@ -57,7 +59,7 @@ pub struct Hit {
 }
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Hits {
     /// The report's file.
     pub report: String,

@@ -18,6 +18,7 @@ use provenance_sinks::{FileError, FileSink};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 /// The index's own file.
 const INDEX: &str = ".provenance-index.json";
@@ -46,7 +47,7 @@ struct Header {
 }
 
 /// A report as the listing has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Listed {
     /// The file's name.
@@ -54,6 +55,7 @@ pub struct Listed {
     /// When the report was made, in whole seconds.
     pub generated_at: String,
     /// Its counts.
+    #[schema(schema_with = crate::openapi::counts)]
     pub summary: Summary,
     /// The cluster's name.
     #[serde(skip_serializing_if = "Option::is_none")]

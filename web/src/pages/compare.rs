@@ -108,7 +108,7 @@ pub(super) async fn page(visit: Visit) -> Page {
     };
     let mut groups = None;
     if let Some(from) = &from {
-        let (_, _, earlier) = loaded(&visit.api, Some(from)).await?;
+        let (_, earlier) = loaded(&visit.api, Some(from)).await?;
         groups = Some(Group::all(&changes((from, &earlier), (&name, &report)), params.get("report")));
     }
     shown(&Compare {

@@ -416,7 +416,7 @@ pub(super) async fn history(visit: Visit) -> Page {
     let (mut rows, mut looked) = (Vec::<Then>::new(), 0);
     for listed in listing.of_cluster(at).take(REPORTS) {
         // A report that went away or broke meanwhile is a gap, as if it had never been.
-        let Ok((_, _, report)) = loaded(&visit.api, Some(&listed.filename)).await else { continue };
+        let Ok((_, report)) = loaded(&visit.api, Some(&listed.filename)).await else { continue };
         looked += 1;
         for row in report.images.iter().filter(|row| is_it(row, &any)) {
             let digest = row.digest.clone().unwrap_or_default();

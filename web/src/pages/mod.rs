@@ -1,6 +1,7 @@
 //! The dashboard's pages, rendered here: they work without a script, load nothing from elsewhere, and their state is in
 //! the URL. Every link is relative and one level deep, so that the pages work under any path prefix.
 
+mod api;
 mod cells;
 mod chart;
 mod compare;
@@ -40,6 +41,8 @@ pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/releases", get(others::releases))
         .route("/compare", get(compare::page))
         .route("/run", get(others::run))
+        .route("/api", get(api::page))
+        .route("/api/try", get(api::tried))
         .route("/scan", get(scan::page).post(scan::start))
         .layer(from_fn_with_state(Arc::clone(api), readers));
     let everybody = Router::new()

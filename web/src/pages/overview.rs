@@ -97,7 +97,7 @@ pub(super) async fn page(visit: Visit) -> Page {
     let (mut groups, mut compare_href) = (None, String::new());
     if let Some(before) = before {
         // A report that broke or went away meanwhile is compared with nothing.
-        if let Ok((_, _, earlier)) = loaded(&visit.api, Some(&before)).await {
+        if let Ok((_, earlier)) = loaded(&visit.api, Some(&before)).await {
             groups = Some(Group::all(&changes((&before, &earlier), (&name, &report)), params.get("report")));
         }
         compare_href =

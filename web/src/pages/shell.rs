@@ -178,7 +178,7 @@ pub(super) async fn open(visit: &Visit, page: &'static str, title: &str) -> Resu
     };
     let at = at.ok_or_else(|| Problem::not_found(format!("there is no report {chosen:?}")))?;
     let name = listing.reports[at].filename.clone();
-    let (_, _, report) = loaded(&visit.api, Some(&name)).await?;
+    let (_, report) = loaded(&visit.api, Some(&name)).await?;
     let shell = Shell::around(visit.frame(), (page, title), &params, &listing, &report);
     Ok(Opened { shell, params, listing, at, name, report })
 }
