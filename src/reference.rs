@@ -1,4 +1,4 @@
-//! References made of the code: docs/configuration.md, docs/report-schema.json and docs/report-schema.md. A
+//! References made of the code: docs/configuration.md, docs/report-schema.json, docs/report-schema.md and docs/openapi.json. A
 //! test holds the files against what stands here; `make docs` writes them anew.
 
 use std::fmt::Write as _;
@@ -74,6 +74,18 @@ fn row(option: &Opt) -> String {
 pub fn report_schema() -> String {
     let schema = schemars::schema_for!(Report);
     let mut text = serde_json::to_string_pretty(&schema).expect("a schema is a document");
+    text.push('\n');
+    text
+}
+
+/// docs/openapi.json: the description of the dashboard's API.
+///
+/// # Panics
+///
+/// Never: a description is a document.
+pub fn api() -> String {
+    let mut text = serde_json::to_string_pretty(&*provenance_web::openapi::DOCUMENT)
+        .expect("a description is a document");
     text.push('\n');
     text
 }

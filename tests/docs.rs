@@ -31,6 +31,18 @@ fn the_report_schema_is_what_the_types_say() {
 }
 
 #[test]
+fn the_description_of_the_api_is_what_the_routes_say_and_the_guide_names_every_route() {
+    let described = reference::api();
+    hold("docs/openapi.json", &described);
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    let guide = std::fs::read_to_string(root().join("docs/api.md")).unwrap();
+    for path in described["paths"].as_object().unwrap().keys() {
+        let path = path.replace("{name}", "FILE");
+        assert!(guide.contains(&path), "docs/api.md does not name {path}");
+    }
+}
+
+#[test]
 fn the_diagram_in_the_documents_is_what_the_topology_says() {
     let output =
         std::process::Command::new(env!("CARGO_BIN_EXE_provenance-collector")).arg("graph").output().unwrap();

@@ -4,9 +4,11 @@ pub(crate) mod facts;
 pub(crate) mod older;
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +16,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use provenance_model::report::Report;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tower_http::compression::CompressionLayer;
 
@@ -174,6 +177,26 @@ pub(crate) async fn loaded(api: &Arc<Api>, asked: Option<&str>) -> Result<(Strin
     let (name, found) = found(api, asked).await?;
     let report = load(api, &name, found).await?;
     Ok((name, report))
+}
+
+/// What is asked for in the URL. A parameter without a value is none: dashboards send those that nobody chose.
+pub(crate) struct Asking<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asking<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refused = |error: &dyn Display| Problem::asked(error.to_string());
+        let pairs = serde_urlencoded::from_str(parts.uri.query().unwrap_or_default());
+        let mut pairs: Vec<(String, String)> = pairs.map_err(|error| refused(&error))?;
+        pairs.retain(|(_, value)| !value.trim().is_empty());
+        let query = serde_urlencoded::to_string(pairs).map_err(|error| refused(&error))?;
+        let uri = format!("/?{query}").parse().map_err(|error| refused(&error))?;
+        // It names the parameter that is wrong.
+        Query::try_from_uri(&uri)
+            .map(|Query(asked)| Self(asked))
+            .map_err(|error| Problem::asked(error.body_text()))
+    }
 }
 
 /// JSON with its entity tag.

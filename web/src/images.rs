@@ -18,6 +18,7 @@ const MOST: usize = 1000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Asked {
     /// The report's file; the latest where not given.
+    #[param(pattern = r"^$|^(latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     pub report: Option<String>,
     /// In image, digest, namespace, workload, release, signer, builder or source.
     q: Option<String>,
@@ -38,8 +39,12 @@ pub struct Asked {
     /// In what built it.
     builder: Option<String>,
     /// A finding's word, or several separated by commas.
+    #[param(
+        pattern = "^(failed|refused|gone|tag gone|drifted|not reached|outdated|same|found)(,(failed|refused|gone|tag gone|drifted|not reached|outdated|same|found))*$"
+    )]
     finding: Option<String>,
     /// A verdict's word.
+    #[param(pattern = "^$|^(unsigned|notChecked|valid|verified|invalid|failed)$")]
     verdict: Option<String>,
     /// Whether it has a signature; a row that does not know is neither.
     signed: Option<bool>,
@@ -56,12 +61,16 @@ pub struct Asked {
     /// Whether something could not be found out.
     failed: Option<bool>,
     /// A column, with `-` before it for the other direction.
+    #[param(pattern = "^$|^-?(finding|image|namespace|workload|registry|pods|update|digest)$")]
     sort: Option<String>,
     /// The page, from 1.
+    #[param(minimum = 1)]
     page: Option<usize>,
     /// Rows in a page: 1 to 1000, 100 where not given.
+    #[param(minimum = 1, maximum = 1000)]
     page_size: Option<usize>,
     /// `1` or `true`: one level of columns.
+    #[param(pattern = "^$|^(0|1|false|true)$")]
     flat: Option<String>,
 }
 

@@ -12,7 +12,7 @@ pub mod jobs;
 mod limit;
 pub mod listen;
 pub mod metrics;
-mod openapi;
+pub mod openapi;
 mod pages;
 pub mod problem;
 mod scan;

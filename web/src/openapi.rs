@@ -31,7 +31,7 @@ use crate::images::Flat;
 struct Described;
 
 /// The whole description.
-pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+pub static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
 fn document() -> Value {
     let mut document = serde_json::to_value(Described::openapi()).expect("a description is a document");

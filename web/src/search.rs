@@ -18,10 +18,14 @@ const MOST: usize = 500;
 #[serde(deny_unknown_fields)]
 pub struct Searched {
     /// Found anywhere, in any case.
+    #[serde(default)]
+    #[param(pattern = r"\S", required = true)]
     q: String,
     /// The report's file; the latest where not given.
+    #[param(pattern = r"^$|^(latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     pub report: Option<String>,
     /// Hits at the most: 1 to 500, 50 where not given.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use provenance_model::report::{HelmRelease, Summary};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, answered, found, is_known, listed, load, loaded, not_modified, of_report};
+use super::{Api, Asking, answered, found, is_known, listed, load, loaded, not_modified, of_report};
 use crate::changes::{Changes, changes};
 use crate::images::{Asked, Flat, Rows};
 use crate::openapi;
@@ -84,10 +83,9 @@ pub(crate) struct Point {
 )]
 pub(crate) async fn images(
     State(api): State<Arc<Api>>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    Asking(asked): Asking<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
     let report = asked.report.clone();
     of_report(&api, report.as_deref(), &headers, move |etag, name, report| {
         Ok(answered(etag, &asked.answer(name, &report.images)?))
@@ -101,6 +99,7 @@ pub(crate) async fn images(
 #[serde(deny_unknown_fields)]
 pub(crate) struct OfReport {
     /// The report's file; the latest where not given.
+    #[param(pattern = r"^$|^(latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     report: Option<String>,
 }
 
@@ -116,10 +115,9 @@ pub(crate) struct OfReport {
 )]
 pub(crate) async fn releases(
     State(api): State<Arc<Api>>,
-    asked: Result<Query<OfReport>, QueryRejection>,
+    Asking(asked): Asking<OfReport>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
     let report = asked.report.clone();
     of_report(&api, report.as_deref(), &headers, move |etag, name, report| {
         let releases = &report.helm_releases;
@@ -134,8 +132,10 @@ pub(crate) async fn releases(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Between {
     /// The earlier report's file; the one of the same cluster before the other where not given.
+    #[param(pattern = r"^$|^(latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     from: Option<String>,
     /// The later report's file; the newest where not given.
+    #[param(pattern = r"^$|^(latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     to: Option<String>,
 }
 
@@ -151,10 +151,9 @@ pub(crate) struct Between {
 )]
 pub(crate) async fn diff(
     State(api): State<Arc<Api>>,
-    asked: Result<Query<Between>, QueryRejection>,
+    Asking(asked): Asking<Between>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
     let listing = listed(&api).await?;
     let to = match &asked.to {
         Some(to) => listing.reports.iter().position(|report| report.filename == *to),
@@ -180,12 +179,14 @@ pub(crate) async fn diff(
 #[serde(deny_unknown_fields)]
 pub(crate) struct OfImage {
     /// The image, as the pod names it.
+    #[param(pattern = r"\S")]
     image: String,
     /// Only in this namespace.
     namespace: Option<String>,
     /// Only of workloads of this name.
     workload: Option<String>,
     /// Reports to look into: 1 to 200, 50 where not given.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
@@ -201,11 +202,10 @@ pub(crate) struct OfImage {
 )]
 pub(crate) async fn history(
     State(api): State<Arc<Api>>,
-    asked: Result<Query<OfImage>, QueryRejection>,
+    Asking(asked): Asking<OfImage>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     const MOST: usize = 200;
-    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
     let limit = asked.limit.unwrap_or(50);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::asked(format!("limit is 1 to {MOST}")));
@@ -247,10 +247,9 @@ pub(crate) async fn history(
 )]
 pub(crate) async fn search(
     State(api): State<Arc<Api>>,
-    asked: Result<Query<Searched>, QueryRejection>,
+    Asking(asked): Asking<Searched>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(asked) = asked.map_err(|error| Problem::asked(error.body_text()))?;
     let report = asked.report.clone();
     of_report(&api, report.as_deref(), &headers, move |etag, name, report| {
         Ok(answered(etag, &asked.answer(name, report)?))

@@ -78,9 +78,11 @@ pub(crate) async fn report(
 pub(crate) struct Export {
     /// `csv`, `markdown` or `md`; CSV where not given.
     #[serde(default)]
+    #[param(pattern = "^(|csv|markdown|md)$")]
     format: String,
     /// The report's file; the latest where not given.
     #[serde(default)]
+    #[param(pattern = r"^(|latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     filename: String,
 }
 
