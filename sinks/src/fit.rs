@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use provenance_model::report::stages::forget_evidence;
 use provenance_model::report::{Finding, Report, Truncated};
 
 /// The form in which a report fits.
@@ -79,19 +80,7 @@ fn worst(report: &Report, rows: &[usize], size: usize, cap: usize) -> Result<(Ve
     rows.sort_unstable();
     let mut images: Vec<_> = rows.iter().map(|at| report.images[*at].clone()).collect();
     for row in &mut images {
-        let stages = row.stages.iter_mut();
-        for stage in stages.flat_map(|stages| {
-            let all = [
-                &mut stages.digest,
-                &mut stages.signature,
-                &mut stages.provenance,
-                &mut stages.sbom,
-                &mut stages.update,
-            ];
-            all.into_iter().flatten()
-        }) {
-            stage.asked.clear();
-        }
+        forget_evidence(row);
     }
     let mut helm_releases = report.helm_releases.clone();
     for release in &mut helm_releases {

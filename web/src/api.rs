@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use provenance_model::report::Report;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tower_http::compression::CompressionLayer;
@@ -24,6 +23,7 @@ use crate::auth::{Auth, SignIn, SignInError, identified, readers};
 use crate::brand::Brand;
 use crate::front::{self, Place};
 use crate::jobs::Jobs;
+use crate::loaded::Loaded;
 use crate::problem::Problem;
 use crate::scan::scan;
 use crate::store::{Found, Listing, Store};
@@ -157,13 +157,18 @@ async fn found(api: &Arc<Api>, asked: Option<&str>) -> Result<(String, Found), P
     if !is_plain(&name) {
         return Err(Problem::asked(format!("report: {name:?} is no file's name")));
     }
-    let found = find(api, name.clone()).await;
+    // The newest report has two names, and is loaded once.
+    let newest = match name.as_str() {
+        "latest" => listed(api).await?.reports.first().map(|report| report.filename.clone()),
+        _ => None,
+    };
+    let found = find(api, newest.unwrap_or_else(|| name.clone())).await;
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no report {name:?}")))?;
     Ok((name, found))
 }
 
 /// The report of a file.
-async fn load(api: &Arc<Api>, name: &str, found: Found) -> Result<Arc<Report>, Problem> {
+async fn load(api: &Arc<Api>, name: &str, found: Found) -> Result<Arc<Loaded>, Problem> {
     let store = Arc::clone(&api.store);
     match tokio::task::spawn_blocking(move || store.load(&found)).await {
         Ok(Ok(report)) => Ok(report),
@@ -173,7 +178,7 @@ async fn load(api: &Arc<Api>, name: &str, found: Found) -> Result<Arc<Report>, P
 }
 
 /// The report that is asked for, with its name.
-pub(crate) async fn loaded(api: &Arc<Api>, asked: Option<&str>) -> Result<(String, Arc<Report>), Problem> {
+pub(crate) async fn loaded(api: &Arc<Api>, asked: Option<&str>) -> Result<(String, Arc<Loaded>), Problem> {
     let (name, found) = found(api, asked).await?;
     let report = load(api, &name, found).await?;
     Ok((name, report))
@@ -215,7 +220,7 @@ async fn of_report(
     api: &Arc<Api>,
     asked: Option<&str>,
     headers: &HeaderMap,
-    answer: impl FnOnce(&str, String, &Report) -> Result<Response, Problem> + Send + 'static,
+    answer: impl FnOnce(&str, String, &Loaded) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     let (name, found) = found(api, asked).await?;
     let etag = found.etag.clone();
@@ -274,7 +279,7 @@ async fn counted(api: &Arc<Api>, listing: &Listing) -> Result<Bytes, Problem> {
     for report in newest {
         reports.push(loaded(api, Some(&report.filename)).await?.1);
     }
-    let made = tokio::task::spawn_blocking(move || series::text(reports.iter().map(AsRef::as_ref)));
+    let made = tokio::task::spawn_blocking(move || series::text(reports.iter().map(|report| &***report)));
     let Ok(Ok(text)) = made.await else { return Err(Problem::unreadable("the metrics cannot be written")) };
     let text = Bytes::from(text);
     let mut metrics = api.metrics.lock().unwrap_or_else(PoisonError::into_inner);

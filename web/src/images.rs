@@ -1,10 +1,14 @@
 //! Rows of images, filtered, sorted and in pages.
 
+use std::cmp::Ordering;
+
 use provenance_model::DriftState;
 use provenance_model::report::{Finding, ImageRecord, SignatureVerdict};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::loaded::Loaded;
 use crate::openapi;
 use crate::problem::Problem;
 
@@ -202,7 +206,7 @@ pub struct Rows<'a> {
 #[serde(untagged)]
 pub enum Row<'a> {
     /// As the report has it.
-    Whole(&'a ImageRecord),
+    Whole(Box<RawValue>),
     /// In one level of columns.
     Flat(Box<Flat<'a>>),
 }
@@ -220,7 +224,7 @@ impl Asked {
     /// # Errors
     ///
     /// [`Problem`] for a word that is none, with those that are.
-    pub fn answer<'a>(&self, report: String, images: &'a [ImageRecord]) -> Result<Rows<'a>, Problem> {
+    pub(crate) fn answer<'a>(&self, report: String, loaded: &'a Loaded) -> Result<Rows<'a>, Problem> {
         let flat = match self.flat.as_deref() {
             None | Some("0" | "false" | "") => false,
             Some("1" | "true") => true,
@@ -228,7 +232,7 @@ impl Asked {
                 return Err(Problem::asked(format!("flat: {other:?} is none of: 0, 1, false, true")));
             }
         };
-        let rows = self.rows(images)?;
+        let rows = self.rows(&loaded.images)?;
         let page = self.page.unwrap_or(1);
         let page_size = self.page_size.unwrap_or(100);
         if page == 0 || !(1..=MOST).contains(&page_size) {
@@ -236,98 +240,186 @@ impl Asked {
         }
         let total = rows.len();
         let items = rows.into_iter().skip((page - 1).saturating_mul(page_size)).take(page_size);
-        let items = items
-            .map(|row| if flat { Row::Flat(Box::new(Flat::of(row))) } else { Row::Whole(row) })
-            .collect();
+        let whole = |at| loaded.whole(at).map(Row::Whole);
+        let row =
+            |at: usize| if flat { Ok(Row::Flat(Box::new(Flat::of(&loaded.images[at])))) } else { whole(at) };
+        let items = items.map(row).collect::<Result<_, _>>();
+        let items = items.map_err(|error| Problem::unreadable(format!("a row cannot be read: {error}")))?;
         Ok(Rows { report, total, page, page_size, items })
     }
 
-    /// The rows that the filters let through, sorted.
+    /// The rows that the filters let through, sorted: their places in the report.
     ///
     /// # Errors
     ///
     /// [`Problem`] for a word that is none, with those that are.
-    pub fn rows<'a>(&self, images: &'a [ImageRecord]) -> Result<Vec<&'a ImageRecord>, Problem> {
+    pub fn rows(&self, images: &[ImageRecord]) -> Result<Vec<usize>, Problem> {
         let findings = self.findings()?;
         if let Some(verdict) = &self.verdict {
             one_of("verdict", verdict, &VERDICTS)?;
         }
-        let mut rows: Vec<&ImageRecord> =
-            images.iter().filter(|row| self.lets_through(row, findings.as_deref())).collect();
-        self.sort(&mut rows)?;
+        let filter = Filter { asked: self, findings, texts: self.texts() };
+        let all = images.iter().enumerate();
+        let mut rows: Vec<usize> =
+            all.filter(|(_, row)| filter.lets_through(row)).map(|(at, _)| at).collect();
+        self.sort(images, &mut rows)?;
         Ok(rows)
     }
 
-    fn findings(&self) -> Result<Option<Vec<String>>, Problem> {
+    fn findings(&self) -> Result<Option<Vec<Finding>>, Problem> {
         let Some(written) = &self.finding else { return Ok(None) };
-        let words: Vec<_> = Finding::ALL.iter().map(|finding| finding.word().to_lowercase()).collect();
-        let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let asked: Vec<_> = written.split(',').map(|word| word.trim().to_lowercase()).collect();
-        asked.iter().try_for_each(|word| one_of("finding", word, &words))?;
-        Ok(Some(asked))
+        let words = Finding::ALL.map(|finding| finding.word().to_lowercase());
+        let names: Vec<_> = words.iter().map(String::as_str).collect();
+        let mut found = Vec::new();
+        for word in written.split(',') {
+            let word = word.trim().to_lowercase();
+            one_of("finding", &word, &names)?;
+            found.extend(
+                Finding::ALL.into_iter().zip(&names).filter(|(_, known)| **known == word).map(|(one, _)| one),
+            );
+        }
+        Ok(Some(found))
     }
 
-    fn lets_through(&self, row: &ImageRecord, findings: Option<&[String]>) -> bool {
-        let has = |wanted: &Option<String>, text: &str| {
-            wanted.as_ref().is_none_or(|wanted| text.to_lowercase().contains(&wanted.to_lowercase()))
-        };
-        let is =
-            |wanted: Option<bool>, found: Option<bool>| wanted.is_none_or(|wanted| found == Some(wanted));
-        let flat = Flat::of(row);
-        let workload = format!("{}/{}", flat.workload_kind, flat.workload_name);
-        let signers = || signers(row).collect::<Vec<_>>().join("\n");
-        let finding = flat.finding.to_lowercase();
-        findings.is_none_or(|wanted| wanted.contains(&finding))
-            && has(&self.image, flat.image)
-            && has(&self.namespace, flat.namespace)
-            && has(&self.workload, &workload)
-            && has(&self.registry, flat.registry.unwrap_or_default())
-            && has(&self.release, flat.helm_release.as_deref().unwrap_or_default())
-            && has(&self.digest, flat.digest.unwrap_or_default())
-            && has(&self.builder, flat.builder.unwrap_or_default())
-            && (self.signer.is_none() || has(&self.signer, &signers()))
-            && self.verdict.as_deref().is_none_or(|wanted| flat.verdict == Some(wanted))
-            && is(self.signed, flat.signed)
-            && is(self.verified, flat.verified)
-            && is(self.provenance, flat.provenance)
-            && is(self.sbom, flat.sbom)
-            && is(self.update, flat.update_available)
-            && self.drifted.is_none_or(|wanted| (flat.drift == Some(DriftState::Drifted)) == wanted)
-            && self.failed.is_none_or(|wanted| (finding == "failed") == wanted)
-            && (self.q.is_none() || {
-                let fields = [
-                    flat.image,
-                    flat.digest.unwrap_or_default(),
-                    flat.namespace,
-                    &workload,
-                    flat.helm_release.as_deref().unwrap_or_default(),
-                    flat.builder.unwrap_or_default(),
-                    flat.source_repository.unwrap_or_default(),
-                    flat.source_commit.unwrap_or_default(),
-                    &signers(),
-                ];
-                fields.iter().any(|field| has(&self.q, field))
-            })
+    /// The texts that are asked for, in lower case, with where each is looked for.
+    fn texts(&self) -> Vec<(Place, String)> {
+        let all = [
+            (Place::Image, &self.image),
+            (Place::Namespace, &self.namespace),
+            (Place::Workload, &self.workload),
+            (Place::Registry, &self.registry),
+            (Place::Release, &self.release),
+            (Place::Digest, &self.digest),
+            (Place::Builder, &self.builder),
+            (Place::Signer, &self.signer),
+            (Place::Anywhere, &self.q),
+        ];
+        all.into_iter().filter_map(|(place, text)| Some((place, text.as_ref()?.to_lowercase()))).collect()
     }
 
-    fn sort(&self, rows: &mut [&ImageRecord]) -> Result<(), Problem> {
+    fn sort(&self, images: &[ImageRecord], rows: &mut [usize]) -> Result<(), Problem> {
         let Some(sort) = self.sort.as_deref() else { return Ok(()) };
         let (column, is_down) = sort.strip_prefix('-').map_or((sort, false), |column| (column, true));
         one_of("sort", column, &COLUMNS)?;
-        rows.sort_by(|a, b| {
-            let order = match column {
-                "finding" => Finding::of(a).cmp(&Finding::of(b)),
-                "namespace" => a.namespace.cmp(&b.namespace),
-                "workload" => (&a.workload.kind, &a.workload.name).cmp(&(&b.workload.kind, &b.workload.name)),
-                "registry" => Flat::of(a).registry.cmp(&Flat::of(b).registry),
-                "pods" => a.pods.cmp(&b.pods),
-                "update" => Flat::of(a).newest_available.cmp(&Flat::of(b).newest_available),
-                "digest" => a.digest.cmp(&b.digest),
-                _ => a.image.cmp(&b.image),
-            };
-            if is_down { order.reverse() } else { order }
-        });
+        let registry =
+            |row: &'_ ImageRecord| row.reference.as_ref().map(|reference| reference.registry.clone());
+        let newest =
+            |row: &ImageRecord| row.update.as_ref().and_then(|update| update.newest_available.clone());
+        let by = |rows: &mut [usize], compare: &dyn Fn(&ImageRecord, &ImageRecord) -> Ordering| {
+            rows.sort_by(|a, b| {
+                let order = compare(&images[*a], &images[*b]);
+                if is_down { order.reverse() } else { order }
+            });
+        };
+        match column {
+            "finding" => by(rows, &|a, b| Finding::of(a).cmp(&Finding::of(b))),
+            "namespace" => by(rows, &|a, b| a.namespace.cmp(&b.namespace)),
+            "workload" => by(rows, &|a, b| {
+                (&a.workload.kind, &a.workload.name).cmp(&(&b.workload.kind, &b.workload.name))
+            }),
+            "registry" => by(rows, &|a, b| registry(a).cmp(&registry(b))),
+            "pods" => by(rows, &|a, b| a.pods.cmp(&b.pods)),
+            "update" => by(rows, &|a, b| newest(a).cmp(&newest(b))),
+            "digest" => by(rows, &|a, b| a.digest.cmp(&b.digest)),
+            _ => by(rows, &|a, b| a.image.cmp(&b.image)),
+        }
         Ok(())
+    }
+}
+
+/// Where a text is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Image,
+    Namespace,
+    Workload,
+    Registry,
+    Release,
+    Digest,
+    Builder,
+    Signer,
+    Anywhere,
+}
+
+impl Place {
+    /// Whether it holds a text, given in lower case.
+    fn holds(self, row: &ImageRecord, wanted: &str) -> bool {
+        let holds = |text: Option<&str>| text.is_some_and(|text| holds(text, wanted));
+        let build = || row.provenance.as_ref().and_then(|found| found.build.as_ref());
+        match self {
+            Self::Image => holds(Some(&row.image)),
+            Self::Namespace => holds(Some(&row.namespace)),
+            Self::Workload if wanted.contains('/') => {
+                holds(Some(&format!("{}/{}", row.workload.kind, row.workload.name)))
+            }
+            Self::Workload => holds(Some(&row.workload.kind)) || holds(Some(&row.workload.name)),
+            Self::Registry => holds(row.reference.as_ref().map(|reference| reference.registry.as_str())),
+            Self::Release => row.helm_release.as_ref().is_some_and(|link| {
+                if wanted.contains('/') {
+                    holds(Some(&format!("{}/{}", link.namespace, link.name)))
+                } else {
+                    holds(Some(&link.namespace)) || holds(Some(&link.name))
+                }
+            }),
+            Self::Digest => holds(row.digest.as_deref()),
+            Self::Builder => holds(build().and_then(|build| build.builder.as_deref())),
+            Self::Signer => signers(row).any(|signer| holds(Some(&signer))),
+            Self::Anywhere => {
+                let source = || {
+                    build().is_some_and(|build| {
+                        holds(build.source_repository.as_deref()) || holds(build.source_commit.as_deref())
+                    })
+                };
+                let places = [
+                    Self::Image,
+                    Self::Namespace,
+                    Self::Workload,
+                    Self::Release,
+                    Self::Digest,
+                    Self::Builder,
+                ];
+                places.iter().any(|place| place.holds(row, wanted))
+                    || source()
+                    || Self::Signer.holds(row, wanted)
+            }
+        }
+    }
+}
+
+/// Whether a text holds another, which is in lower case, in any case.
+fn holds(text: &str, wanted: &str) -> bool {
+    if !text.is_ascii() || !wanted.is_ascii() {
+        return text.to_lowercase().contains(wanted);
+    }
+    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    wanted.is_empty() || text.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted))
+}
+
+/// What is asked for, made ready to be held against many rows.
+struct Filter<'a> {
+    asked: &'a Asked,
+    findings: Option<Vec<Finding>>,
+    texts: Vec<(Place, String)>,
+}
+
+impl Filter<'_> {
+    fn lets_through(&self, row: &ImageRecord) -> bool {
+        let asked = self.asked;
+        let is =
+            |wanted: Option<bool>, found: Option<bool>| wanted.is_none_or(|wanted| found == Some(wanted));
+        let signature = row.signature.as_ref();
+        let verdict = || signature.and_then(|found| found.verdict).map(SignatureVerdict::word);
+        let is_drifted = || row.drift.as_ref().is_some_and(|drift| drift.state == DriftState::Drifted);
+        is(asked.signed, signature.map(|found| found.signed))
+            && is(asked.verified, signature.map(|found| found.verified))
+            && is(asked.provenance, row.provenance.as_ref().map(|found| found.has_provenance))
+            && is(asked.sbom, row.sbom.as_ref().map(|found| found.has_sbom))
+            && is(asked.update, row.update.as_ref().map(|update| update.update_available))
+            && asked.drifted.is_none_or(|wanted| is_drifted() == wanted)
+            && asked.verdict.as_deref().is_none_or(|wanted| verdict() == Some(wanted))
+            && asked.failed.is_none_or(|wanted| (Finding::of(row) == Finding::Failed) == wanted)
+            && self.findings.as_ref().is_none_or(|wanted| wanted.contains(&Finding::of(row)))
+            && self.texts.iter().all(|(place, wanted)| place.holds(row, wanted))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod intake;
 pub mod jobs;
 mod limit;
 pub mod listen;
+mod loaded;
 pub mod metrics;
 pub mod openapi;
 mod pages;

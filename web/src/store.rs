@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use provenance_model::report::{Metadata, Report, Summary};
 use provenance_sinks::file::{LATEST, report_time};
 use provenance_sinks::{FileError, FileSink};
@@ -20,10 +22,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
+use crate::loaded::Loaded;
+
 /// The index's own file.
 const INDEX: &str = ".provenance-index.json";
-/// Reports kept in memory.
-const KEPT: usize = 3;
+/// Rows of the reports that are kept in memory; one report is kept even where it has more.
+const KEPT: u32 = 24_000;
+/// How long a report that nobody asks for is kept in memory.
+const IDLE: Duration = Duration::from_mins(10);
 /// How old a look at the folder may be when somebody asks.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -96,7 +102,7 @@ impl Listed {
 }
 
 /// A file of the store, found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Found {
     /// Where it is.
     pub path: PathBuf,
@@ -130,8 +136,8 @@ pub struct Store {
     state: RwLock<State>,
     /// One look, and one report, at a time.
     busy: Mutex<()>,
-    /// Reports that were read last, the newest use last.
-    read: Mutex<Vec<(PathBuf, String, Arc<Report>)>>,
+    /// The reports asked for last, by what they weigh: their rows.
+    loaded: Cache<Found, Arc<Loaded>>,
 }
 
 impl Store {
@@ -142,7 +148,17 @@ impl Store {
         let known = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let state = State { known, ..State::default() };
         let sink = FileSink::new(&folder, retention);
-        Self { folder, sink, state: RwLock::new(state), busy: Mutex::default(), read: Mutex::default() }
+        let weight = |_: &Found, loaded: &Arc<Loaded>| {
+            // A report without rows weighs something too.
+            u32::try_from(loaded.images.len()).unwrap_or(KEPT).clamp(50, KEPT)
+        };
+        let loaded = Cache::builder()
+            .max_capacity(u64::from(KEPT))
+            .weigher(weight)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(IDLE)
+            .build();
+        Self { folder, sink, state: RwLock::new(state), busy: Mutex::default(), loaded }
     }
 
     /// Every report, as of a moment ago. Blocks.
@@ -230,32 +246,14 @@ impl Store {
         Some(Found { path, etag })
     }
 
-    /// A report, read; the last few are kept. Blocks.
+    /// A report, loaded; those asked for last are kept, and one that several ask for at once is loaded once. Blocks.
     ///
     /// # Errors
     ///
     /// Where the file cannot be read, or is no report.
-    pub fn load(&self, found: &Found) -> io::Result<Arc<Report>> {
-        let is_it =
-            |(path, etag, _): &(PathBuf, String, Arc<Report>)| *path == found.path && *etag == found.etag;
-        {
-            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(at) = read.iter().position(is_it) {
-                let known = read.remove(at);
-                let report = Arc::clone(&known.2);
-                read.push(known);
-                return Ok(report);
-            }
-        }
-        let report: Report = serde_json::from_reader(BufReader::new(fs::File::open(&found.path)?))?;
-        let report = Arc::new(report);
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.retain(|known| !is_it(known));
-        if read.len() >= KEPT {
-            read.remove(0);
-        }
-        read.push((found.path.clone(), found.etag.clone(), Arc::clone(&report)));
-        Ok(report)
+    pub fn load(&self, found: &Found) -> io::Result<Arc<Loaded>> {
+        let loaded = self.loaded.try_get_with(found.clone(), || Loaded::open(&found.path).map(Arc::new));
+        loaded.map_err(|error| io::Error::new(error.kind(), error.to_string()))
     }
 
     /// Takes a report in, as it came: when this returns it is on disk and synced. The same bytes make one report, however

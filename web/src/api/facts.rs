@@ -88,7 +88,7 @@ pub(crate) async fn images(
 ) -> Result<Response, Problem> {
     let report = asked.report.clone();
     of_report(&api, report.as_deref(), &headers, move |etag, name, report| {
-        Ok(answered(etag, &asked.answer(name, &report.images)?))
+        Ok(answered(etag, &asked.answer(name, report)?))
     })
     .await
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, find, is_known, is_plain, not_modified, told};
+use super::{Api, find, is_known, is_plain, loaded, not_modified, told};
 use crate::auth::{Identity, Who};
 use crate::store::{Found, Listed};
 
@@ -105,22 +105,19 @@ pub(crate) async fn exported(State(api): State<Arc<Api>>, Query(asked): Query<Ex
     if !is_plain(&file) {
         return told(StatusCode::BAD_REQUEST, "invalid filename");
     }
-    let Some(Found { path, .. }) = find(&api, file).await else {
+    let Ok((_, report)) = loaded(&api, Some(&file)).await else {
         return told(StatusCode::NOT_FOUND, "report not found");
     };
-    let text = tokio::task::spawn_blocking(move || {
-        let report: Report = serde_json::from_slice(&std::fs::read(path)?)?;
-        std::io::Result::Ok(write(&report))
-    });
+    let text = tokio::task::spawn_blocking(move || write(&report));
     match text.await {
-        Ok(Ok(text)) => {
+        Ok(text) => {
             let headers = [
                 (header::CONTENT_TYPE, format!("{kind}; charset=utf-8")),
                 (header::CONTENT_DISPOSITION, format!("attachment; filename={name}")),
             ];
             (headers, text).into_response()
         }
-        _ => told(StatusCode::INTERNAL_SERVER_ERROR, "the report cannot be read"),
+        Err(_) => told(StatusCode::INTERNAL_SERVER_ERROR, "a defect; the log says more"),
     }
 }
 

@@ -97,14 +97,15 @@ pub(super) async fn page(visit: Visit) -> Page {
     let Opened { mut shell, params, report, .. } = open(&visit, "image", "Image").await?;
     // In another report the same workload may run another digest.
     let any = params.without(&["digest"]);
-    let row = report.images.iter().find(|row| is_it(row, &params));
-    let row = row.or_else(|| report.images.iter().find(|row| is_it(row, &any)));
-    let row = row.ok_or_else(|| {
-        Problem::not_found(format!(
-            "{:?} does not run in this report; choose another one",
-            params.get("image")
-        ))
+    let at = report.images.iter().position(|row| is_it(row, &params));
+    let at = at.or_else(|| report.images.iter().position(|row| is_it(row, &any)));
+    let at = at.ok_or_else(|| {
+        let image = params.get("image");
+        Problem::not_found(format!("{image:?} does not run in this report; choose another one"))
     })?;
+    let row =
+        report.row(at).map_err(|error| Problem::unreadable(format!("the row cannot be read: {error}")))?;
+    let row = &row;
     row.image.clone_into(&mut shell.title);
     let chosen = params.get("report");
     let same = |other: &&ImageRecord| is_it(other, &any) && other.digest != row.digest;

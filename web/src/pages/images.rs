@@ -14,6 +14,7 @@ use super::link::Params;
 use super::shell::{Choice, Opened, Shell, open};
 use super::{Page, Visit, shown};
 use crate::images::{Asked, Flat, VERDICTS};
+use crate::loaded::Loaded;
 use crate::problem::Problem;
 
 /// Rows in a page.
@@ -169,7 +170,7 @@ pub(super) async fn page(visit: Visit) -> Page {
         })
         .collect();
     let chosen_report = params.get("report");
-    let cells = rows.iter().skip(first).take(PAGE).map(|row| {
+    let cells = rows.iter().skip(first).take(PAGE).map(|at| &report.images[*at]).map(|row| {
         let flat = Flat::of(row);
         columns.iter().map(|column| (column.label, cell(column.key, row, &flat, chosen_report))).collect()
     });
@@ -208,16 +209,14 @@ pub(super) async fn page(visit: Visit) -> Page {
     })
 }
 
-fn form(params: &Params, report: &Report) -> Form {
-    let of = |name: &'static str, label, any, values: BTreeSet<&str>| Select {
+fn form(params: &Params, report: &Loaded) -> Form {
+    let of = |name: &'static str, label, any, values: &BTreeSet<String>| Select {
         name,
         label,
         any,
-        choices: choices(values.into_iter().map(|value| (value, value.to_owned())), params.get(name)),
+        choices: choices(values.iter().map(|value| (value.as_str(), value.clone())), params.get(name)),
     };
-    let namespaces = report.images.iter().map(|row| row.namespace.as_str()).collect();
-    let registries =
-        report.images.iter().filter_map(|row| Some(row.reference.as_ref()?.registry.as_str())).collect();
+    let (namespaces, registries) = (report.namespaces(), report.registries());
     let findings: Vec<_> = Finding::ALL.iter().map(|finding| finding.word().to_lowercase()).collect();
     let mut finding =
         choices(findings.iter().map(|word| (word.as_str(), word.clone())), params.get("finding"));
@@ -286,23 +285,27 @@ fn cell(key: &str, row: &ImageRecord, flat: &Flat<'_>, report: &str) -> Cell {
 /// What is filtered, as a file.
 pub(super) async fn export(visit: Visit) -> Page {
     let Opened { params, report, name, .. } = open(&visit, "images", "Images").await?;
-    let rows: Vec<_> = asked(&params)?.rows(&report.images)?.into_iter().cloned().collect();
+    let rows = asked(&params)?.rows(&report.images)?;
     let is_whole = rows.len() == report.images.len();
-    let cut = |rows: Vec<ImageRecord>| Report {
-        // Releases are not filtered by what images are.
-        helm_releases: if is_whole { report.helm_releases.clone() } else { Vec::new() },
-        metadata: report.metadata.clone(),
-        // Counts of what is in the file, not of what was filtered out.
-        summary: if is_whole { report.summary.clone() } else { summarise(&rows, &[]) },
-        images: rows,
-        run: report.run.clone(),
-        truncated: report.truncated.clone(),
+    let cut = || {
+        let images: Vec<ImageRecord> = rows.iter().map(|at| report.images[*at].clone()).collect();
+        Report {
+            // Releases are not filtered by what images are.
+            helm_releases: if is_whole { report.helm_releases.clone() } else { Vec::new() },
+            metadata: report.metadata.clone(),
+            // Counts of what is in the file, not of what was filtered out.
+            summary: if is_whole { report.summary.clone() } else { summarise(&images, &[]) },
+            images,
+            run: report.run.clone(),
+            truncated: report.truncated.clone(),
+        }
     };
     let (kind, end, text) = match params.get("format") {
-        "" | "csv" => ("text/csv; charset=utf-8", "csv", export::csv(&cut(rows))),
-        "markdown" | "md" => ("text/markdown; charset=utf-8", "md", export::markdown(&cut(rows))),
+        "" | "csv" => ("text/csv; charset=utf-8", "csv", export::csv(&cut())),
+        "markdown" | "md" => ("text/markdown; charset=utf-8", "md", export::markdown(&cut())),
         "json" => {
-            let text = serde_json::to_string_pretty(&rows);
+            let whole = rows.iter().map(|at| report.whole(*at)).collect::<Result<Vec<_>, _>>();
+            let text = whole.and_then(|rows| serde_json::to_string(&rows).map_err(std::io::Error::from));
             ("application/json", "json", text.map_err(|error| Problem::unreadable(error.to_string()))?)
         }
         other => {

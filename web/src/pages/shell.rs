@@ -9,6 +9,7 @@ use super::link::Params;
 use super::{NoReports, Oops, Visit};
 use crate::api::{Api, listed, loaded};
 use crate::auth::Who;
+use crate::loaded::Loaded;
 use crate::problem::Problem;
 use crate::store::{Listed, Listing};
 
@@ -160,7 +161,7 @@ pub(super) struct Opened {
     pub at: usize,
     /// The report's file.
     pub name: String,
-    pub report: Arc<Report>,
+    pub report: Arc<Loaded>,
 }
 
 /// Opens the report that a page was asked for.

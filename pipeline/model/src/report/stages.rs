@@ -4,7 +4,7 @@ use provenance_engine::{Failure, Outcome};
 
 use super::helm::HelmRelease;
 use super::parts::{OutcomeWord, Reason, StageRecord};
-use super::types::ImageRecord;
+use super::types::{ImageRecord, Stages};
 use crate::evidence::Trail;
 
 /// How a stage fared. One that found something while a place did not answer has failed: there may be more.
@@ -34,6 +34,15 @@ pub fn release_stages(release: &HelmRelease) -> impl Iterator<Item = (&'static s
         let all = [("release", &stages.release), ("chart", &stages.chart)];
         all.into_iter().filter_map(|(name, stage)| Some((name, stage.as_ref()?)))
     })
+}
+
+/// Takes the places that were asked, and their answers, out of a row.
+pub fn forget_evidence(row: &mut ImageRecord) {
+    if let Some(Stages { digest, signature, provenance, sbom, update }) = &mut row.stages {
+        for stage in [digest, signature, provenance, sbom, update].into_iter().flatten() {
+            stage.asked = Vec::new();
+        }
+    }
 }
 
 /// The stages a row tells of, by name, in order.
