@@ -40,6 +40,7 @@ docs: ## Writes the generated references in docs/ anew
 bench: ## Prints the figures of docs/benchmarks.md
 	$(CARGO) bench --locked --bench pipeline
 	$(CARGO) bench --locked --bench lists
+	$(CARGO) bench --locked --bench serving
 	$(CARGO) bench --locked --bench pods
 	$(CARGO) bench --locked --bench engine
 

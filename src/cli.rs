@@ -206,9 +206,13 @@ fn complain(line: &str) {
     writeln!(std::io::stderr(), "error: {line}").ok();
 }
 
+/// Threads for what blocks: files and verification. Each has memory of its own, and none waits for the network.
+const BLOCKING: usize = 16;
+
 fn with_runtime(work: impl Future<Output = Result<u8, Refusal>>) -> Result<u8, Refusal> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING)
         .build()
         .context("the asynchronous runtime could not be started")?;
     runtime.block_on(work)

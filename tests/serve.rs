@@ -499,6 +499,25 @@ fn what_is_no_report_or_too_large_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn an_older_report_that_comes_late_is_not_the_latest_and_a_clock_that_runs_ahead_makes_nothing_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &["--report-retention", "24h"]);
+    let made = |at: &str| {
+        let mut report: Value = serde_json::from_slice(&data("report.json")).unwrap();
+        report["metadata"]["generatedAt"] = at.into();
+        report.to_string().into_bytes()
+    };
+    let now = jiff::Timestamp::now();
+    let later = |hours: i64| (now + jiff::SignedDuration::from_hours(hours)).to_string();
+    let latest = || served.get("/api/reports/latest").json()["metadata"]["generatedAt"].clone();
+    for (hours, newest) in [(-1, -1), (-2, -1), (0, 0), (24 * 365, 24 * 365), (-3, 24 * 365)] {
+        assert_eq!(served.upload(&[], &made(&later(hours))).status, 202, "{hours}");
+        assert_eq!(latest(), later(newest), "{hours}");
+    }
+    assert_eq!(served.get("/api/reports").json().as_array().unwrap().len(), 5);
+}
+
+#[test]
 fn an_upload_shows_its_token_where_one_is_wanted() {
     let folder = older();
     let token = folder.path().join("token");

@@ -97,22 +97,23 @@ impl FileSink {
     pub fn write(&self, report: &Report) -> Result<Written, FileError> {
         let write =
             |out: &mut dyn io::Write| serde_json::to_writer_pretty(out, report).map_err(io::Error::from);
-        self.write_with(&write, report.metadata.generated_at)
+        self.write_with(&write, report.metadata.generated_at, true)
     }
 
-    /// Writes a report that is bytes already, made at this time. Blocks.
+    /// Writes a report that is bytes already, made at this time; `is_newest` where it is the latest from now on. Blocks.
     ///
     /// # Errors
     ///
     /// [`FileError`] where the report is not whole in its folder.
-    pub fn write_bytes(&self, report: &[u8], made: Timestamp) -> Result<Written, FileError> {
-        self.write_with(&|out: &mut dyn io::Write| out.write_all(report), made)
+    pub fn write_bytes(&self, report: &[u8], made: Timestamp, is_newest: bool) -> Result<Written, FileError> {
+        self.write_with(&|out: &mut dyn io::Write| out.write_all(report), made, is_newest)
     }
 
     fn write_with(
         &self,
         write: &dyn Fn(&mut dyn io::Write) -> io::Result<()>,
         now: Timestamp,
+        is_newest: bool,
     ) -> Result<Written, FileError> {
         fs::create_dir_all(&self.folder)
             .map_err(|source| failed("making the folder", &self.folder, source))?;
@@ -122,7 +123,9 @@ impl FileSink {
             }
             written => written?,
         };
-        self.write_latest(&path)?;
+        if is_newest {
+            self.write_latest(&path)?;
+        }
         let removed = self.prune(now);
         Ok(Written { path, removed })
     }
@@ -199,6 +202,8 @@ impl FileSink {
             }
         }
         let Some(retention) = self.retention else { return 0 };
+        // A report of a clock that runs ahead must not make all others old.
+        let now = now.min(Timestamp::now());
         reports.sort();
         reports.pop();
         let oldest = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);

@@ -17,6 +17,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use crate::auth::{Auth, SignIn, SignInError, identified, readers};
@@ -101,7 +102,7 @@ pub fn public(store: Arc<Store>, settings: Settings) -> Result<Router, SignInErr
         .with_state(api)
         .route("/healthz", get(healthy))
         .route("/readyz", get(move || ready(Arc::clone(&for_ready))))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(map_response(guarded));
     Ok(front::behind(settings.place, routes))
 }

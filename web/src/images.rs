@@ -232,7 +232,7 @@ impl Asked {
                 return Err(Problem::asked(format!("flat: {other:?} is none of: 0, 1, false, true")));
             }
         };
-        let rows = self.rows(&loaded.images)?;
+        let rows = self.rows(loaded)?;
         let page = self.page.unwrap_or(1);
         let page_size = self.page_size.unwrap_or(100);
         if page == 0 || !(1..=MOST).contains(&page_size) {
@@ -253,15 +253,18 @@ impl Asked {
     /// # Errors
     ///
     /// [`Problem`] for a word that is none, with those that are.
-    pub fn rows(&self, images: &[ImageRecord]) -> Result<Vec<usize>, Problem> {
+    pub(crate) fn rows(&self, loaded: &Loaded) -> Result<Vec<usize>, Problem> {
         let findings = self.findings()?;
         if let Some(verdict) = &self.verdict {
             one_of("verdict", verdict, &VERDICTS)?;
         }
         let filter = Filter { asked: self, findings, texts: self.texts() };
-        let all = images.iter().enumerate();
-        let mut rows: Vec<usize> =
-            all.filter(|(_, row)| filter.lets_through(row)).map(|(at, _)| at).collect();
+        let images = &loaded.images;
+        let mut rows = match &self.q {
+            Some(text) => loaded.holding(text),
+            None => (0..images.len()).collect(),
+        };
+        rows.retain(|at| filter.lets_through(&images[*at]));
         self.sort(images, &mut rows)?;
         Ok(rows)
     }
@@ -292,7 +295,6 @@ impl Asked {
             (Place::Digest, &self.digest),
             (Place::Builder, &self.builder),
             (Place::Signer, &self.signer),
-            (Place::Anywhere, &self.q),
         ];
         all.into_iter().filter_map(|(place, text)| Some((place, text.as_ref()?.to_lowercase()))).collect()
     }
@@ -338,7 +340,6 @@ enum Place {
     Digest,
     Builder,
     Signer,
-    Anywhere,
 }
 
 impl Place {
@@ -364,24 +365,6 @@ impl Place {
             Self::Digest => holds(row.digest.as_deref()),
             Self::Builder => holds(build().and_then(|build| build.builder.as_deref())),
             Self::Signer => signers(row).any(|signer| holds(Some(&signer))),
-            Self::Anywhere => {
-                let source = || {
-                    build().is_some_and(|build| {
-                        holds(build.source_repository.as_deref()) || holds(build.source_commit.as_deref())
-                    })
-                };
-                let places = [
-                    Self::Image,
-                    Self::Namespace,
-                    Self::Workload,
-                    Self::Release,
-                    Self::Digest,
-                    Self::Builder,
-                ];
-                places.iter().any(|place| place.holds(row, wanted))
-                    || source()
-                    || Self::Signer.holds(row, wanted)
-            }
         }
     }
 }

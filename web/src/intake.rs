@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::LengthLimitError;
+use tokio::sync::Semaphore;
 
 use crate::accounts::Accounts;
 use crate::api::{healthy, ready, told};
@@ -42,14 +43,23 @@ const UPLOADS: NonZeroU32 = NonZeroU32::new(600).expect("six hundred is not zero
 struct Door {
     intake: Intake,
     uploads: Limit,
+    /// KiB of reports that may be in memory at once.
+    room: Semaphore,
 }
+
+/// The largest reports that may be in memory at once.
+const AT_ONCE: usize = 4;
 
 /// The routes.
 pub fn internal(intake: Intake) -> Router {
     let store = Arc::clone(&intake.store);
     Router::new()
         .route("/internal/reports", post(take).options(what_is_taken))
-        .with_state(Arc::new(Door { intake, uploads: Limit::a_minute(UPLOADS) }))
+        .with_state(Arc::new(Door {
+            room: Semaphore::new(kib(intake.most * AT_ONCE)),
+            intake,
+            uploads: Limit::a_minute(UPLOADS),
+        }))
         .route("/healthz", get(healthy))
         .route("/readyz", get(move || ready(Arc::clone(&store))))
 }
@@ -72,6 +82,16 @@ async fn take(State(door): State<Arc<Door>>, request: Request) -> Response {
         Ok(false) => return told(StatusCode::UNAUTHORIZED, "a bearer token is wanted, or another"),
         Err(why) => return told(StatusCode::INTERNAL_SERVER_ERROR, &why),
     }
+    // Room is taken for what is announced, or may come.
+    let wanted = announced(&parts.headers).map_or(intake.most, |length| length.min(intake.most));
+    let packed = parts.headers.contains_key(header::CONTENT_ENCODING);
+    let wanted = kib(if packed { wanted + intake.most } else { wanted });
+    let Ok(_room) = door.room.try_acquire_many(u32::try_from(wanted).unwrap_or(u32::MAX)) else {
+        let mut busy =
+            told(StatusCode::SERVICE_UNAVAILABLE, "other reports are coming in; try again in a moment");
+        busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        return busy;
+    };
     let report = match intake.body(&parts.headers, body).await {
         Ok(report) => report,
         Err(refused) => return refused,
@@ -123,9 +143,7 @@ impl Intake {
             let why = format!("a report has at most {} bytes here (PROVENANCE_UPLOAD_MAX_BYTES)", self.most);
             told(StatusCode::PAYLOAD_TOO_LARGE, &why)
         };
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: usize| length > self.most) {
+        if announced(headers).is_some_and(|length| length > self.most) {
             return Err(too_large());
         }
         let packed = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
@@ -161,6 +179,15 @@ impl Intake {
             _ => Err(told(StatusCode::BAD_REQUEST, "the body is no gzip")),
         }
     }
+}
+
+/// The body's length, where it is announced.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024)
 }
 
 /// Compares in a time that does not tell where two secrets differ.

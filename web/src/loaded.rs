@@ -13,6 +13,8 @@ use provenance_model::report::stages::forget_evidence;
 use provenance_model::report::{ImageRecord, Report};
 use serde_json::value::RawValue;
 
+use crate::images::signers;
+
 /// Bytes of one row, and of everything that is no row, at the most. A file that other hands put there may be anything.
 const LARGEST: usize = 64 << 20;
 
@@ -24,6 +26,7 @@ pub struct Loaded {
     places: Vec<(u64, usize)>,
     /// The file as it was loaded, also where another has its name by now.
     file: File,
+    haystack: Haystack,
     namespaces: OnceLock<BTreeSet<String>>,
     registries: OnceLock<BTreeSet<String>>,
 }
@@ -50,9 +53,11 @@ impl Loaded {
         let file = File::open(path)?;
         let mut images = Vec::new();
         let mut places = Vec::new();
+        let mut haystack = Haystack::default();
         let mut scanner = Scanner { input: BufReader::with_capacity(64 << 10, &file), at: 0 };
         let rest = scanner.rows(|place, bytes| {
             let mut row: ImageRecord = serde_json::from_slice(bytes)?;
+            haystack.add(&row);
             slim(&mut row);
             images.push(row);
             places.push(place);
@@ -61,8 +66,14 @@ impl Loaded {
         let mut report: Report = serde_json::from_slice(&rest)?;
         images.shrink_to_fit();
         places.shrink_to_fit();
+        haystack.text.shrink_to_fit();
         report.images = images;
-        Ok(Self { report, places, file, namespaces: OnceLock::new(), registries: OnceLock::new() })
+        Ok(Self { report, places, file, haystack, namespaces: OnceLock::new(), registries: OnceLock::new() })
+    }
+
+    /// The rows in which one of the fields that are searched holds this text, in any case.
+    pub fn holding(&self, text: &str) -> Vec<usize> {
+        self.haystack.find(&text.to_lowercase())
     }
 
     /// Its rows' namespaces.
@@ -98,17 +109,78 @@ impl Loaded {
     }
 }
 
+/// What is searched of all rows, as one text in lower case: a line for each field.
+#[derive(Debug, Default)]
+struct Haystack {
+    text: String,
+    /// Where each row's lines end.
+    ends: Vec<usize>,
+}
+
+impl Haystack {
+    fn add(&mut self, row: &ImageRecord) {
+        let build = row.provenance.as_ref().and_then(|found| found.build.as_ref());
+        let release = row.helm_release.as_ref().map(|link| format!("{}/{}", link.namespace, link.name));
+        let workload = format!("{}/{}", row.workload.kind, row.workload.name);
+        let fields = [
+            Some(row.image.as_str()),
+            row.digest.as_deref(),
+            Some(&row.namespace),
+            Some(&workload),
+            release.as_deref(),
+            build.and_then(|build| build.builder.as_deref()),
+            build.and_then(|build| build.source_repository.as_deref()),
+            build.and_then(|build| build.source_commit.as_deref()),
+        ];
+        let signers: Vec<_> = signers(row).collect();
+        for field in fields.into_iter().flatten().chain(signers.iter().map(String::as_str)) {
+            self.text.push_str(&field.to_lowercase());
+            self.text.push('\n');
+        }
+        self.ends.push(self.text.len());
+    }
+
+    fn find(&self, wanted: &str) -> Vec<usize> {
+        let mut rows = Vec::new();
+        let finder = memchr::memmem::Finder::new(wanted);
+        let mut from = 0;
+        while let Some(at) = finder.find(&self.text.as_bytes()[from..]) {
+            let row = self.ends.partition_point(|end| *end <= from + at);
+            rows.push(row);
+            // The rest of the row's lines would find it again.
+            from = self.ends.get(row).copied().unwrap_or(self.text.len());
+            if from >= self.text.len() {
+                break;
+            }
+        }
+        rows
+    }
+}
+
 /// Leaves only what tables, counts and comparisons need.
 fn slim(row: &mut ImageRecord) {
     forget_evidence(row);
     row.attestations = None;
     row.owners = None;
     row.platforms = None;
+    row.media_type = None;
+    if let Some(drift) = &mut row.drift {
+        (drift.tag_digest, drift.running_digest, drift.running_image_id) = (None, None, None);
+    }
+    if let Some(update) = &mut row.update {
+        (update.scheme, update.variant, update.rule, update.tags, update.upgrade) =
+            (None, None, None, None, None);
+    }
     if let Some(sbom) = &mut row.sbom {
         sbom.documents = None;
     }
     if let Some(signature) = &mut row.signature {
         signature.policies = None;
+        // Of the signatures only who made them.
+        if let Some(signatures) = &mut signature.signatures {
+            signatures.retain(|one| one.checked.signer.is_some());
+            signatures.shrink_to_fit();
+        }
     }
 }
 

@@ -5,8 +5,10 @@
 //! that is no report is named, and stands in nobody's way.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io::{self, BufReader, Read, Write as _};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -14,11 +16,11 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use jiff::Timestamp;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use provenance_model::report::{Metadata, Report, Summary};
+use provenance_model::report::{HelmRelease, ImageRecord, Metadata, Run, Summary, Truncated};
 use provenance_sinks::file::{LATEST, report_time};
 use provenance_sinks::{FileError, FileSink};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
@@ -27,7 +29,7 @@ use crate::loaded::Loaded;
 /// The index's own file.
 const INDEX: &str = ".provenance-index.json";
 /// Rows of the reports that are kept in memory; one report is kept even where it has more.
-const KEPT: u32 = 24_000;
+const KEPT: u32 = 12_000;
 /// How long a report that nobody asks for is kept in memory.
 const IDLE: Duration = Duration::from_mins(10);
 /// How old a look at the folder may be when somebody asks.
@@ -263,7 +265,7 @@ impl Store {
     ///
     /// [`Refused`] where it is no report, or cannot be kept.
     pub fn accept(&self, bytes: &[u8]) -> Result<String, Refused> {
-        let report: Report = serde_json::from_slice(bytes).map_err(|error| {
+        let report: Whole = serde_json::from_slice(bytes).map_err(|error| {
             Refused::NoReport(format!(
                 "the body is no report: line {}, column {}: {}",
                 error.line(),
@@ -284,7 +286,22 @@ impl Store {
         if let Some(twin) = twin.filter(|name| self.folder.join(name).is_file()) {
             return Ok(twin);
         }
-        let written = self.sink.write_bytes(bytes, report.metadata.generated_at)?;
+        let made = report.metadata.generated_at;
+        let newest = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            state
+                .known
+                .values()
+                .filter_map(|known| Some(known.says.as_ref().ok()?.metadata.generated_at))
+                .max()
+        };
+        let is_newest = newest.is_none_or(|newest| made >= newest) || !self.folder.join(LATEST).is_file();
+        let written = self.sink.write_bytes(bytes, made, is_newest)?;
+        // Whoever asks for the newest report next does not wait for it.
+        let name = written.path.file_name().and_then(|name| name.to_str());
+        if let Some(found) = name.and_then(|name| self.find(name)) {
+            drop(self.load(&found));
+        }
         if let Err(error) = self.look() {
             tracing::warn!(%error, "the folder of reports could not be read");
         }
@@ -298,6 +315,55 @@ impl Store {
     /// Why not.
     pub fn check(&self) -> Result<(), FileError> {
         self.sink.check()
+    }
+}
+
+/// A report that is checked row by row, and not kept.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole {
+    metadata: Metadata,
+    #[serde(rename = "images")]
+    _images: Sound<ImageRecord>,
+    #[serde(default, rename = "helmReleases")]
+    _releases: Sound<HelmRelease>,
+    #[serde(rename = "summary")]
+    _summary: Summary,
+    #[serde(rename = "run")]
+    _run: Option<Run>,
+    #[serde(rename = "truncated")]
+    _truncated: Option<Truncated>,
+}
+
+/// A list of these, or null, as the older collector writes an empty one.
+struct Sound<T>(PhantomData<T>);
+
+impl<T> Default for Sound<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sound<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self::default())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Sound<T> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<T>()?.is_some() {}
+        Ok(self)
     }
 }
 

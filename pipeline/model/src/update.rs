@@ -100,7 +100,7 @@ pub struct Update {
     pub rule: Option<String>,
     /// What the newest tag is like, beside what runs; where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upgrade: Option<Upgrade>,
+    pub upgrade: Option<Box<Upgrade>>,
 }
 
 /// What says when an image was made.

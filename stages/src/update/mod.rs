@@ -115,7 +115,8 @@ impl Stage<Dossier> for UpdateStage {
         }
         let newest = update.newest_available.as_deref().filter(|_| chosen.elsewhere.is_none());
         if let (Some(examination), Some(newest)) = (&self.examination, newest.and_then(upgrade::tag)) {
-            update.upgrade = Some(Box::pin(examination.compare(dossier, reference, &newest)).await);
+            let upgrade = Box::pin(examination.compare(dossier, reference, &newest)).await;
+            update.upgrade = Some(Box::new(upgrade));
         }
         Ok(Outcome::Found(update))
     }

@@ -9,12 +9,16 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use provenance_model::report::{Report, export};
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, find, is_known, is_plain, loaded, not_modified, told};
 use crate::auth::{Identity, Who};
 use crate::store::{Found, Listed};
+
+/// Bytes that are read of a file at once.
+const PART: usize = 64 << 10;
 
 /// Every report, the newest first.
 #[utoipa::path(
@@ -63,13 +67,19 @@ pub(crate) async fn report(
     if is_known(&headers, &etag) {
         return not_modified(&etag);
     }
-    match tokio::fs::File::open(&path).await {
-        Ok(file) => {
-            let kind = (header::CONTENT_TYPE, "application/json".to_owned());
-            ([kind, (header::ETAG, etag)], Body::from_stream(ReaderStream::new(file))).into_response()
-        }
-        Err(_) => told(StatusCode::NOT_FOUND, "report not found"),
-    }
+    let Ok(file) = tokio::fs::File::open(&path).await else {
+        return told(StatusCode::NOT_FOUND, "report not found");
+    };
+    let Ok(length) = file.metadata().await.map(|metadata| metadata.len()) else {
+        return told(StatusCode::INTERNAL_SERVER_ERROR, "the report cannot be read");
+    };
+    let body = Body::from_stream(ReaderStream::with_capacity(file.take(length), PART));
+    let headers = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+        (header::ETAG, etag),
+    ];
+    (headers, body).into_response()
 }
 
 /// What is exported.

@@ -138,7 +138,7 @@ fn choices<'a>(values: impl Iterator<Item = (&'a str, String)>, chosen: &str) ->
 
 pub(super) async fn page(visit: Visit) -> Page {
     let Opened { shell, params, report, .. } = open(&visit, "images", "Images").await?;
-    let rows = asked(&params)?.rows(&report.images)?;
+    let rows = asked(&params)?.rows(&report)?;
     let total = rows.len();
     let page = params.get("page").parse::<usize>().unwrap_or(1).clamp(1, total.div_ceil(PAGE).max(1));
     let first = (page - 1) * PAGE;
@@ -285,7 +285,7 @@ fn cell(key: &str, row: &ImageRecord, flat: &Flat<'_>, report: &str) -> Cell {
 /// What is filtered, as a file.
 pub(super) async fn export(visit: Visit) -> Page {
     let Opened { params, report, name, .. } = open(&visit, "images", "Images").await?;
-    let rows = asked(&params)?.rows(&report.images)?;
+    let rows = asked(&params)?.rows(&report)?;
     let is_whole = rows.len() == report.images.len();
     let cut = || {
         let images: Vec<ImageRecord> = rows.iter().map(|at| report.images[*at].clone()).collect();

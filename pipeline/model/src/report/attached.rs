@@ -72,8 +72,8 @@ pub(super) fn provenance(outcome: &Outcome<ProvenanceFinding>) -> Option<Provena
             Some(found) => Some(Provenance {
                 has_provenance: true,
                 predicate_type: found.predicate_type.clone(),
-                checked: Some(found.checked.clone()),
-                build: found.build.clone(),
+                checked: Some(Box::new(found.checked.clone())),
+                build: found.build.clone().map(Box::new),
             }),
             None if finding.unanswered.is_some() => None,
             None => Some(none),

@@ -149,7 +149,7 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
             .map(|finding| finding.platforms.iter().map(ToString::to_string).collect())
             .and_then(some_unless_empty),
         media_type: finding.and_then(|finding| finding.media_type.clone()),
-        stages: Some(Stages {
+        stages: Some(Box::new(Stages {
             digest: Some(stage_record("digest", &dossier.digest, None, &dossier.trail)),
             signature: Some(attached::stage(
                 stage_record(
@@ -173,7 +173,7 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
                 &dossier.trail,
             )),
             update: Some(stage_record("update", &dossier.update, None, &dossier.trail)),
-        }),
+        })),
     }
 }
 

@@ -38,7 +38,8 @@ pub fn release_stages(release: &HelmRelease) -> impl Iterator<Item = (&'static s
 
 /// Takes the places that were asked, and their answers, out of a row.
 pub fn forget_evidence(row: &mut ImageRecord) {
-    if let Some(Stages { digest, signature, provenance, sbom, update }) = &mut row.stages {
+    if let Some(stages) = &mut row.stages {
+        let Stages { digest, signature, provenance, sbom, update } = &mut **stages;
         for stage in [digest, signature, provenance, sbom, update].into_iter().flatten() {
             stage.asked = Vec::new();
         }

@@ -123,7 +123,7 @@ pub struct ImageRecord {
     pub helm_release: Option<ReleaseLink>,
     /// How each stage fared.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stages: Option<Stages>,
+    pub stages: Option<Box<Stages>>,
 }
 
 /// Signature facts.
@@ -209,10 +209,10 @@ pub struct Provenance {
     pub predicate_type: Option<String>,
     /// What checking its signature said; of several provenances the best.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub checked: Option<Checked>,
+    pub checked: Option<Box<Checked>>,
     /// How the image was built.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub build: Option<Build>,
+    pub build: Option<Box<Build>>,
 }
 
 /// An image name, taken apart.
