@@ -207,7 +207,7 @@ fn complain(line: &str) {
 }
 
 /// Threads for what blocks: files and verification. Each has memory of its own, and none waits for the network.
-const BLOCKING: usize = 16;
+const BLOCKING: usize = 8;
 
 fn with_runtime(work: impl Future<Output = Result<u8, Refusal>>) -> Result<u8, Refusal> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 use provenance_model::report::{HelmRelease, ImageRecord, Metadata, Run, Summary, Truncated};
 use provenance_sinks::file::{LATEST, report_time};
 use provenance_sinks::{FileError, FileSink};
@@ -28,10 +27,10 @@ use crate::loaded::Loaded;
 
 /// The index's own file.
 const INDEX: &str = ".provenance-index.json";
-/// Rows of the reports that are kept in memory; one report is kept even where it has more.
-const KEPT: u32 = 12_000;
-/// How long a report that nobody asks for is kept in memory.
-const IDLE: Duration = Duration::from_mins(10);
+/// Rows of the reports that are kept in memory, beside those of the largest.
+const KEPT_ROWS: usize = 8_000;
+/// Reports that are kept in memory.
+const KEPT: usize = 40;
 /// How old a look at the folder may be when somebody asks.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -76,7 +75,7 @@ pub struct Listing {
     /// The reports, newest first.
     pub reports: Vec<Listed>,
     /// The same as JSON.
-    pub json: Arc<[u8]>,
+    pub json: Bytes,
     /// Changes whenever the JSON does.
     pub etag: String,
     /// Files that are no reports, with the reason.
@@ -123,6 +122,9 @@ pub enum Refused {
     Kept(#[from] FileError),
 }
 
+/// A report that is loaded, or being loaded by whoever holds the lock.
+type Slot = Arc<Mutex<Option<Arc<Loaded>>>>;
+
 #[derive(Debug, Default)]
 struct State {
     known: BTreeMap<String, Known>,
@@ -138,8 +140,8 @@ pub struct Store {
     state: RwLock<State>,
     /// One look, and one report, at a time.
     busy: Mutex<()>,
-    /// The reports asked for last, by what they weigh: their rows.
-    loaded: Cache<Found, Arc<Loaded>>,
+    /// The reports asked for last, those asked for longest ago first.
+    kept: Mutex<Vec<(Found, Slot)>>,
 }
 
 impl Store {
@@ -150,17 +152,7 @@ impl Store {
         let known = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let state = State { known, ..State::default() };
         let sink = FileSink::new(&folder, retention);
-        let weight = |_: &Found, loaded: &Arc<Loaded>| {
-            // A report without rows weighs something too.
-            u32::try_from(loaded.images.len()).unwrap_or(KEPT).clamp(50, KEPT)
-        };
-        let loaded = Cache::builder()
-            .max_capacity(u64::from(KEPT))
-            .weigher(weight)
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_idle(IDLE)
-            .build();
-        Self { folder, sink, state: RwLock::new(state), busy: Mutex::default(), loaded }
+        Self { folder, sink, state: RwLock::new(state), busy: Mutex::default(), kept: Mutex::default() }
     }
 
     /// Every report, as of a moment ago. Blocks.
@@ -254,8 +246,41 @@ impl Store {
     ///
     /// Where the file cannot be read, or is no report.
     pub fn load(&self, found: &Found) -> io::Result<Arc<Loaded>> {
-        let loaded = self.loaded.try_get_with(found.clone(), || Loaded::open(&found.path).map(Arc::new));
-        loaded.map_err(|error| io::Error::new(error.kind(), error.to_string()))
+        let slot = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = kept.iter().position(|(known, _)| known == found).map(|at| kept.remove(at).1);
+            let slot = known.unwrap_or_default();
+            kept.push((found.clone(), Arc::clone(&slot)));
+            slot
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = &*slot {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Loaded::open(&found.path).map(Arc::new);
+        *slot = loaded.as_ref().ok().cloned();
+        drop(slot);
+        self.forget(loaded.is_err().then_some(found));
+        loaded
+    }
+
+    /// Forgets a report that could not be loaded, and those that were asked for longest ago, until the rest has room.
+    fn forget(&self, failed: Option<&Found>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(known, _)| Some(known) != failed);
+        // One that is being loaded is counted when it is.
+        let rows = |slot: &Slot| {
+            let loaded = slot.try_lock().ok();
+            loaded.and_then(|loaded| Some(loaded.as_ref()?.images.len())).unwrap_or_default()
+        };
+        loop {
+            let counts: Vec<_> = kept.iter().map(|(_, slot)| rows(slot)).collect();
+            let beside = counts.iter().sum::<usize>() - counts.iter().max().copied().unwrap_or_default();
+            if beside <= KEPT_ROWS && kept.len() <= KEPT {
+                break;
+            }
+            kept.remove(0);
+        }
     }
 
     /// Takes a report in, as it came: when this returns it is on disk and synced. The same bytes make one report, however

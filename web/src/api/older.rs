@@ -39,7 +39,7 @@ pub(crate) async fn reports(State(api): State<Arc<Api>>, headers: HeaderMap) -> 
         return not_modified(&listing.etag);
     }
     let kind = (header::CONTENT_TYPE, "application/json".to_owned());
-    ([kind, (header::ETAG, listing.etag.clone())], listing.json.to_vec()).into_response()
+    ([kind, (header::ETAG, listing.etag.clone())], listing.json.clone()).into_response()
 }
 
 /// One report, as the file is. `latest` is the newest.
