@@ -65,12 +65,12 @@ const SERVED: &str = "\"$COLLECTOR\" serve --report-path small --dashboard-addr 
      curl -s -o /dev/null -w '%{http_code}\\n' 127.0.0.1:$PUBLIC/images; ls -A small | grep -v index | wc -l";
 
 fn served(mount: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let (public, internal) = (free_port(), free_port());
     let script = format!(
         "cd {}; mkdir small; mount -t tmpfs -o size=1m tmpfs small; \
          \"$COLLECTOR\" demo --report-path small >/dev/null 2>&1; \
-         sed 's/\"clusterName\":\"demo\"/\"clusterName\":\"other\"/' small/provenance-latest.json >report; \
+         sed 's/demo/other/g' small/provenance-latest.json >report; \
          {mount}; PUBLIC={public} INTERNAL={internal}; {SERVED}",
         folder.path().display()
     );
