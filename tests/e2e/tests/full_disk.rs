@@ -83,14 +83,14 @@ fn served(mount: &str) -> String {
 fn a_dashboard_on_a_full_disk_refuses_a_report_keeps_what_it_has_and_goes_on_serving() {
     let told = served("dd if=/dev/zero of=small/fill bs=1k 2>/dev/null || true");
     let lines: Vec<_> = told.lines().collect();
-    assert!(lines[0].contains("could not be kept") && lines[0].ends_with(" 507"), "{told}");
-    assert_eq!(lines[1..], ["1", "200", "3"], "one report, its page, and no remains: {told}");
+    assert!(lines[0].contains("could not be kept"), "{told}");
+    assert_eq!(lines[1..], [" 507", "1", "200", "3"], "one report, its page, and no remains: {told}");
 }
 
 #[test]
 fn a_dashboard_on_a_read_only_folder_serves_and_says_that_nothing_can_be_taken_in() {
     let told = served("mount -o remount,ro small");
     let lines: Vec<_> = told.lines().collect();
-    assert!(lines[0].contains("could not be kept") && lines[0].ends_with(" 507"), "{told}");
-    assert_eq!(lines[1..], ["1", "200", "2"], "{told}");
+    assert!(lines[0].contains("could not be kept"), "{told}");
+    assert_eq!(lines[1..], [" 507", "1", "200", "2"], "{told}");
 }
