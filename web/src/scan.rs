@@ -24,32 +24,55 @@ pub(crate) struct Started {
     pub namespace: String,
 }
 
+/// Why no scan was started.
+pub(crate) enum Refused {
+    /// This one is under way.
+    Active(String),
+    /// Something else.
+    Other(Problem),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Active(name) => {
+                Self::new(StatusCode::CONFLICT, format!("a scan is already under way: {name}"))
+            }
+            Refused::Other(problem) => problem,
+        }
+    }
+}
+
 /// Whether a request comes from a page of ours. Only a browser can say so, and it does not let a script say it.
 pub(crate) fn is_from_here(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
 /// Starts a scan for who asks.
-pub(crate) async fn start(api: &Api, who: &Who, headers: &HeaderMap) -> Result<Started, Problem> {
+pub(crate) async fn start(api: &Api, who: &Who, headers: &HeaderMap) -> Result<Started, Refused> {
     if !is_from_here(headers) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "forbidden: a scan is started from the dashboard's own page",
-        ));
+        let why = "forbidden: a scan is started from the dashboard's own page";
+        return Err(Problem::new(StatusCode::FORBIDDEN, why).into());
     }
     let (Some(_), Some(jobs)) = (&api.auth, &api.jobs) else {
         let why = "manual scans are not configured: they need sign-in, a cluster and the CronJob's name";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into());
     };
     let person = match who {
         Who::Known(person) if person.may_scan => person,
         Who::Known(_) => {
             let why = "forbidden: none of your groups may start a scan";
-            return Err(Problem::new(StatusCode::FORBIDDEN, why));
+            return Err(Problem::new(StatusCode::FORBIDDEN, why).into());
         }
         other => {
             let stopped = other.may_read().err().unwrap_or(Stopped::Unknown);
-            return Err(stopped.into());
+            return Err(Problem::from(stopped).into());
         }
     };
     match jobs.start().await {
@@ -63,13 +86,11 @@ pub(crate) async fn start(api: &Api, who: &Who, headers: &HeaderMap) -> Result<S
             );
             Ok(Started { job_name, namespace: jobs.namespace().to_owned() })
         }
-        Err(NotStarted::Active(name)) => {
-            Err(Problem::new(StatusCode::CONFLICT, format!("a scan is already under way: {name}")))
-        }
+        Err(NotStarted::Active(name)) => Err(Refused::Active(name)),
         Err(NotStarted::Api(why)) => {
             tracing::error!("a scan could not be started: {why}");
             let why = "the scan could not be started; the dashboard's log says why";
-            Err(Problem::new(StatusCode::BAD_GATEWAY, why))
+            Err(Problem::new(StatusCode::BAD_GATEWAY, why).into())
         }
     }
 }
@@ -93,6 +114,9 @@ pub(crate) async fn scan(
 ) -> Response {
     match start(&api, &who, &headers).await {
         Ok(started) => Json(started).into_response(),
-        Err(problem) => told(problem.status(), problem.detail()),
+        Err(refused) => {
+            let problem = Problem::from(refused);
+            told(problem.status(), problem.detail())
+        }
     }
 }

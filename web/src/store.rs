@@ -10,10 +10,12 @@ use std::fs;
 use std::io::{self, BufReader, Read, Write as _};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use provenance_model::report::{HelmRelease, ImageRecord, Metadata, Run, Summary, Truncated};
 use provenance_sinks::file::{LATEST, report_time};
@@ -76,6 +78,8 @@ pub struct Listing {
     pub reports: Vec<Listed>,
     /// The same as JSON.
     pub json: Bytes,
+    /// The same, packed, once somebody wanted it so.
+    packed: OnceLock<Bytes>,
     /// Changes whenever the JSON does.
     pub etag: String,
     /// Files that are no reports, with the reason.
@@ -83,6 +87,16 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// The JSON, packed with gzip. It is large, and many want it.
+    pub fn packed(&self) -> Bytes {
+        let pack = || {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            let packed = encoder.write_all(&self.json).and_then(|()| encoder.finish());
+            Bytes::from(packed.expect("a vector takes everything"))
+        };
+        self.packed.get_or_init(pack).clone()
+    }
+
     /// The report at this place and those of the same cluster before it, newest first.
     pub fn of_cluster(&self, at: usize) -> impl Iterator<Item = &Listed> {
         let from = self.reports.get(at..).unwrap_or_default();
@@ -464,5 +478,5 @@ fn listing(known: &BTreeMap<String, Known>) -> Listing {
     let reports: Vec<Listed> = reports.into_iter().map(|(_, listed)| listed).collect();
     let json = serde_json::to_vec(&reports).unwrap_or_default();
     let etag = format!("\"{}\"", &hex::encode(Sha256::digest(&json))[..32]);
-    Listing { reports, json: json.into(), etag, broken }
+    Listing { reports, json: json.into(), packed: OnceLock::new(), etag, broken }
 }

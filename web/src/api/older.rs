@@ -25,7 +25,7 @@ const PART: usize = 64 << 10;
     get, path = "/api/reports", tag = "Older routes",
     responses((status = 200, description = "The reports", body = Vec<Listed>), (status = 304, description = "Not changed since this ETag")),
 )]
-pub(crate) async fn reports(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+pub(crate) async fn reports(State(api): State<Arc<Api>>, asked: HeaderMap) -> Response {
     let store = Arc::clone(&api.store);
     let listing = match tokio::task::spawn_blocking(move || store.listing()).await {
         Ok(Ok(listing)) => listing,
@@ -35,11 +35,29 @@ pub(crate) async fn reports(State(api): State<Arc<Api>>, headers: HeaderMap) -> 
         }
         Err(_) => return told(StatusCode::INTERNAL_SERVER_ERROR, "a defect; the log says more"),
     };
-    if is_known(&headers, &listing.etag) {
+    if is_known(&asked, &listing.etag) {
         return not_modified(&listing.etag);
     }
     let kind = (header::CONTENT_TYPE, "application/json".to_owned());
-    ([kind, (header::ETAG, listing.etag.clone())], listing.json.clone()).into_response()
+    let headers = [kind, (header::ETAG, listing.etag.clone()), (header::VARY, "accept-encoding".to_owned())];
+    if !takes_gzip(&asked) {
+        return (headers, listing.json.clone()).into_response();
+    }
+    // Packed once for all who want it.
+    match tokio::task::spawn_blocking(move || listing.packed()).await {
+        Ok(packed) => (headers, [(header::CONTENT_ENCODING, "gzip")], packed).into_response(),
+        Err(_) => told(StatusCode::INTERNAL_SERVER_ERROR, "a defect; the log says more"),
+    }
+}
+
+/// Whether an answer may be packed with gzip ([RFC 9110 §12.5.3](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3)).
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let codings = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    codings.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
+    })
 }
 
 /// One report, as the file is. `latest` is the newest.

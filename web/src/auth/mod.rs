@@ -408,10 +408,16 @@ impl IntoResponse for Stopped {
 
 /// Lets only those to the API who may read.
 pub(crate) async fn readers(request: Request, next: Next) -> Response {
-    match request.extensions().get::<Who>().unwrap_or(&Who::Unknown).may_read() {
-        Ok(()) => next.run(request).await,
-        Err(stopped) => stopped.into_response(),
+    let who = request.extensions().get::<Who>().cloned().unwrap_or(Who::Unknown);
+    if let Err(stopped) = who.may_read() {
+        return stopped.into_response();
     }
+    let mut answer = next.run(request).await;
+    if who != Who::Everybody {
+        // What one person may see is not kept for the next one.
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    answer
 }
 
 #[cfg(test)]

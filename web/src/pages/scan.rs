@@ -11,6 +11,7 @@ use super::{Oops, Page, Visit, shown};
 use crate::api::listed;
 use crate::jobs::Progress;
 use crate::problem::Problem;
+use crate::scan::{Refused, Started};
 
 /// One step of a scan.
 struct Step {
@@ -31,10 +32,14 @@ struct Scan {
     report: String,
 }
 
-/// Starts a scan, and shows how it goes.
+/// Starts a scan, and shows how it goes, or how the one goes that is under way.
 pub(super) async fn start(visit: Visit, headers: HeaderMap) -> Result<Response, Oops> {
-    let started = crate::scan::start(&visit.api, &visit.who, &headers).await?;
-    let to = Params::new([("job", &started.job_name)]).to("scan");
+    let job = match crate::scan::start(&visit.api, &visit.who, &headers).await {
+        // Whoever wanted one follows the one that is under way.
+        Ok(Started { job_name, .. }) | Err(Refused::Active(job_name)) => job_name,
+        Err(Refused::Other(problem)) => return Err(problem.into()),
+    };
+    let to = Params::new([("job", job.as_str())]).to("scan");
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
 }
 
