@@ -29,8 +29,9 @@ impl Nginx {
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {}/{kind};", scratch.display()))
             .join("\n");
+        // One process: a worker would outlive a master that is killed.
         let config = format!(
-            "daemon off;\nworker_processes 1;\npid {scratch}/pid;\nerror_log {scratch}/error.log;\nevents {{}}\nhttp {{\n{paths}\n\
+            "daemon off;\nmaster_process off;\npid {scratch}/pid;\nerror_log {scratch}/error.log;\nevents {{}}\nhttp {{\n{paths}\n\
              log_format plain '$request_uri $status';\naccess_log {log} plain;\n\
              server {{ listen 127.0.0.1:{port} {listen}; {server} }}\n}}\n",
             scratch = scratch.display(),
