@@ -128,7 +128,7 @@ pub fn command() -> Command {
         )
         .subcommand(
             with_options(On::Serve, Command::new("serve"))
-                .about("Serves a folder of reports: the API, and the listener that takes reports in"),
+                .about("Serves a folder of reports: the dashboard, its API, and the listener that takes reports in"),
         )
         .subcommand(Command::new("graph").about("Prints the pipeline as a Mermaid diagram"))
         .subcommand(

@@ -410,6 +410,18 @@ fn an_older_folder_is_listed_served_and_exported_as_the_older_dashboard_did() {
 }
 
 #[test]
+fn what_is_not_there_is_told_as_a_page_or_as_a_problem() {
+    let folder = older();
+    let served = Served::start(folder.path(), &[]);
+    let page = served.get("/nothing%3Cb%3E");
+    assert_eq!((page.status, page.header("content-type")), (404, "text/html; charset=utf-8"));
+    assert!(page.text().contains("There is nothing at") && !page.text().contains("<b>"), "{}", page.text());
+    let problem = served.get("/api/nothing");
+    assert_eq!((problem.status, problem.header("content-type")), (404, "application/problem+json"));
+    assert_eq!(problem.json()["status"], 404);
+}
+
+#[test]
 fn names_that_lead_out_of_the_folder_are_refused_and_unknown_ones_are_not_found() {
     let folder = older();
     std::fs::write(folder.path().join("secret.json"), "{}").unwrap();

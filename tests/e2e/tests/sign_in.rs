@@ -148,6 +148,7 @@ async fn people_of_a_real_keycloak_read_and_scan_as_their_groups_may() {
     scans_are_started_once(&cluster, &dashboard, &[&alice, &bob], job.trim()).await;
     a_token_for_another_audience_is_refused(&folder, &shared, &alice, &bob);
 
+    without_discovery_the_userinfo_of_keycloaks_path_is_asked(&folder, &issuer, &alice).await;
     keycloak.log_all_out();
     // What a token said is believed for a minute; another dashboard has not heard of it.
     let dashboard = Dashboard::start(folder.path(), &shared);
@@ -208,6 +209,26 @@ async fn scans_are_started_once(
     });
     assert_eq!(presses, [200, 409, 409, 409, 409, 409]);
     assert_eq!(jobs(cluster).await.len(), 2);
+}
+
+async fn without_discovery_the_userinfo_of_keycloaks_path_is_asked(
+    folder: &tempfile::TempDir,
+    issuer: &str,
+    alice: &str,
+) {
+    let own = tempfile::tempdir().unwrap();
+    let (server, host) =
+        issuer.split_once("/realms").map(|(url, _)| (url, url.trim_start_matches("http://"))).unwrap();
+    let rules = format!(
+        "location ~ well-known {{ return 404; }} location / {{ proxy_pass {server}; proxy_set_header Host {host}; }}"
+    );
+    let nginx = Nginx::start(own.path(), "", &rules).await;
+    let issuer = format!("http://127.0.0.1:{}/realms/audit", nginx.port);
+    let dashboard = Dashboard::start(folder.path(), &["--oidc-issuer", &issuer]);
+    assert_eq!(dashboard.ask("/api/reports", &["-H", alice]).0, 200);
+    assert_eq!(dashboard.ask("/api/reports", &["-H", &bearer("made.up.token")]).0, 401);
+    let log = std::fs::read_to_string(&nginx.log).unwrap();
+    assert!(log.contains("/realms/audit/protocol/openid-connect/userinfo 200"), "{log}");
 }
 
 fn a_token_for_another_audience_is_refused(

@@ -49,7 +49,8 @@ pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/sign-in", get(sign_in::begin))
         .route("/callback", get(sign_in::finish))
         .route("/sign-out", post(sign_in::end))
-        .route("/signed-out", get(sign_in::ended));
+        .route("/signed-out", get(sign_in::ended))
+        .fallback(nothing);
     let dressed = readers.merge(everybody).layer(from_fn_with_state(Arc::clone(api), dressed));
     dressed
         .route("/style.css", get(|| async { asset("text/css", include_str!("../../assets/style.css")) }))
@@ -62,6 +63,19 @@ pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
             get(|| async { asset("text/javascript", include_str!("../../assets/script.js")) }),
         )
         .route("/icon.svg", get(|| async { asset("image/svg+xml", include_str!("../../assets/icon.svg")) }))
+}
+
+/// There is no such page, or no such route of the API.
+async fn nothing(request: Request) -> Response {
+    let path = request.uri().path();
+    let problem = Problem::not_found(format!("There is nothing at {path}."));
+    if path.starts_with("/api/") {
+        let mut told = problem.into_response();
+        // Programs are told as everywhere in the API.
+        told.extensions_mut().remove::<Problem>();
+        return told;
+    }
+    problem.into_response()
 }
 
 /// A file that the pages load. It may be kept for an hour.
