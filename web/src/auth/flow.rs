@@ -18,7 +18,7 @@ use openidconnect::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::issuer::{Provider, Said, Unanswered};
+use super::issuer::{Provider, Said, Unanswered, chain};
 use super::session::{ID_TOKEN, SESSION, Session, UNDER_WAY, UnderWay, forget, is_over};
 use super::{Auth, Identity, token};
 use crate::front::Base;
@@ -174,7 +174,7 @@ impl Auth {
         let request = request.map_err(|error| refused("the issuer has no token endpoint", &error))?;
         let verifier = PkceCodeVerifier::new(under_way.verifier);
         let tokens = request.set_pkce_verifier(verifier).request_async(&self.issuer.http).await;
-        let tokens = tokens.map_err(|error| refused("the issuer does not take the code", &Chain(&error)))?;
+        let tokens = tokens.map_err(|error| refused("the issuer does not take the code", &chain(&error)))?;
         let id_token = tokens.id_token().ok_or_else(|| refused("the issuer sent no ID token", &""))?;
         let access = tokens.access_token();
         let provider = self.verified(&client, id_token, &Nonce::new(under_way.nonce), access).await?;
@@ -267,7 +267,7 @@ impl Auth {
 /// Whether an ID token is the issuer's, for us, of this sign-in, and of this access token.
 fn holds(client: &Client, id_token: &CoreIdToken, nonce: &Nonce, access: &AccessToken) -> Result<(), String> {
     let verifier = client.id_token_verifier();
-    let claims = id_token.claims(&verifier, nonce).map_err(|error| Chain(&error).to_string())?;
+    let claims = id_token.claims(&verifier, nonce).map_err(|error| chain(&error))?;
     let Some(hash) = claims.access_token_hash() else { return Ok(()) };
     let algorithm = id_token.signing_alg().map_err(|error| error.to_string())?;
     let key = id_token.signing_key(&verifier).map_err(|error| error.to_string())?;
@@ -275,15 +275,5 @@ fn holds(client: &Client, id_token: &CoreIdToken, nonce: &Nonce, access: &Access
         Ok(actual) if actual == *hash => Ok(()),
         Ok(_) => Err("the tokens do not belong together".into()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// An error with its causes.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let causes = std::iter::successors(Some(self.0), |error| error.source());
-        f.write_str(&causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
     }
 }
