@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
-use provenance_model::report::{Report, export};
-use provenance_sinks::{ConfigMapSink, FileSink, SinkError, UploadSink};
+use provenance_model::report::{Report, comment, export, sarif};
+use provenance_sinks::{ConfigMapSink, FileSink, PolicyReportSink, SinkError, UploadSink};
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::RegistryClient;
 
 use crate::config::{Config, Output};
+use crate::given::Written;
 use crate::options::{self, On};
 use crate::progress::Progress;
 use crate::refused::ConfigErrors;
@@ -22,7 +23,7 @@ use crate::shutdown::Signals;
 use crate::table::{self, Style};
 use crate::topology::{self, Helm, Means, Sink, Source};
 use crate::trust::{Assembled, TrustError};
-use crate::{VERSION, demo, explain, given, telemetry};
+use crate::{VERSION, demo, explain, failing, given, telemetry};
 
 /// The report is written, and whole.
 const WHOLE: u8 = 0;
@@ -32,7 +33,9 @@ const NO_REPORT: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 /// The report is written but partial.
 const PARTIAL: u8 = 3;
-/// The report is written, but not everywhere it should be. (4 is for findings that fail a check.)
+/// A rule is broken that the run was told to fail on.
+const FINDINGS: u8 = 4;
+/// The report is written, but not everywhere it should be.
 const NOT_EVERYWHERE: u8 = 5;
 
 /// Rows without a finding that a terminal is shown unasked.
@@ -79,7 +82,8 @@ pub fn command() -> Command {
         .version(VERSION)
         .about("Reports what runs on a Kubernetes cluster, and whether it is still what its tag says")
         .after_help(
-            "Exit status: 0 report written, 1 no report, 2 wrong usage or configuration, 3 report written but partial.\n\
+            "Exit status: 0 report written, 1 no report, 2 wrong usage or configuration, 3 report written but partial,\n\
+             4 a rule of --fail-on is broken, 5 report not written to every sink.\n\
              Inside a cluster, started without arguments, it collects.",
         )
         .subcommand_required(true)
@@ -142,7 +146,10 @@ pub fn command() -> Command {
 }
 
 fn format_argument() -> Arg {
-    Arg::new("format").long("format").value_name("FORMAT").value_parser(["table", "json", "csv", "markdown"])
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(["table", "json", "csv", "markdown", "comment", "sarif"])
 }
 
 fn with_options(on: On, command: Command) -> Command {
@@ -225,51 +232,61 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let sinks = sinks(&config, &client)?;
     check(&sinks)?;
     let Assembled { trust, problems } = std::mem::take(&mut config.trust).assemble(Some(&client)).await?;
+    let shard = config.shard.as_ref().map(|(shard, _)| *shard).unwrap_or_default();
     let helm = config.helm.take().map(|settings| Helm {
         client: client.clone(),
         namespaces: config.namespaces.clone(),
         page_size: config.page_size,
         settings,
+        shard,
     });
-    let mut source = ClusterSource::new(client, config.namespaces.clone()).page_size(config.page_size);
+    let mut source = ClusterSource::new(client, config.namespaces.clone());
+    source = source.page_size(config.page_size).shard(shard);
     if config.pull_secrets {
         source = source.pull_secrets(Arc::clone(&config.registries.credentials));
     }
-    let about = About { cluster_name: config.cluster_name.clone(), problems };
+    let about = About {
+        cluster_name: config.cluster_name.clone(),
+        problems,
+        fail_on: config.fail_on.clone(),
+        shard: config.shard.clone(),
+    };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
     let report = examine(Source::Cluster(source, helm), &config, trust, about, &order).await?;
     let (report, is_everywhere) = write(&sinks, report, std::io::stderr().is_terminal()).await?;
     let format = matches.get_one::<String>("format").map(String::as_str);
     if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
-        print(&report, format, matches.value_source("format").is_some())?;
+        print(&report, format, matches.value_source("format").is_some(), &Written::default())?;
     }
     Ok(if is_everywhere { status_of(&report) } else { NOT_EVERYWHERE })
 }
 
 async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
     let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().cloned().collect();
-    let report = examine_given(matches, &files).await?;
-    print_as_asked(&report, matches)?;
+    let (report, written) = examine_given(matches, &files).await?;
+    print_as_asked(&report, matches, &written)?;
     Ok(status_of(&report))
 }
 
 async fn explain(matches: &ArgMatches) -> Result<u8, Refusal> {
-    let report = examine_given(matches, &[]).await?;
+    let (report, _) = examine_given(matches, &[]).await?;
     print_text(&explain::story(&report))?;
     Ok(status_of(&report))
 }
 
 /// Examines the images that were named, and those in these files.
-async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<Report, Refusal> {
+/// Answers where they are written, too.
+async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<(Report, Written), Refusal> {
     let mut config = Config::read(On::Scan, matches)?;
     telemetry::start(&config.logs);
     let images: Vec<_> = matches.get_many::<String>("images").into_iter().flatten().cloned().collect();
-    let sightings = given::sightings(&images, files)?;
+    let (sightings, written) = given::sightings(&images, files)?;
     let Assembled { trust, .. } = std::mem::take(&mut config.trust).assemble(None).await?;
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
-    examine(Source::Given(sightings), &config, trust, About::default(), &order).await
+    let about = About { fail_on: config.fail_on.clone(), ..About::default() };
+    Ok((examine(Source::Given(sightings), &config, trust, about, &order).await?, written))
 }
 
 async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
@@ -279,13 +296,14 @@ async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
     let folder = matches.get_one::<PathBuf>("folder").cloned().unwrap_or_else(demo::folder);
     let sinks = [Sink::File(FileSink::new(folder, None))];
     check(&sinks)?;
-    let about = About { cluster_name: Some(demo::CLUSTER.into()), ..About::default() };
+    let cluster_name = Some(demo::CLUSTER.into());
+    let about = About { cluster_name, fail_on: config.fail_on.clone(), ..About::default() };
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
     let report = examine(Source::Cluster(source, Some(helm)), &config, demo::trust()?, about, &order).await?;
     drop(fleet);
     let (report, _) = write(&sinks, report, true).await?;
-    print_as_asked(&report, matches)?;
+    print_as_asked(&report, matches, &Written::default())?;
     Ok(status_of(&report))
 }
 
@@ -331,6 +349,7 @@ fn sinks(config: &Config, client: &kube::Client) -> Result<Vec<Sink>, Refusal> {
             Output::Http { url, timeout, token } => {
                 Sink::Upload(UploadSink::new(url.clone(), *timeout, token.clone(), &agent)?)
             }
+            Output::PolicyReport(api) => Sink::PolicyReport(PolicyReportSink::new(client.clone(), *api)),
         })
     };
     let sinks: Result<Vec<_>, _> = config.outputs.iter().map(sink).collect();
@@ -388,18 +407,29 @@ async fn write(sinks: &[Sink], report: Report, say_where: bool) -> Result<(Arc<R
     Ok((report, is_everywhere))
 }
 
+/// The exit status of a report that is written; what fails is told.
 fn status_of(report: &Report) -> u8 {
-    if report.run.as_ref().is_some_and(|run| run.partial) { PARTIAL } else { WHOLE }
+    let Some(run) = &report.run else { return WHOLE };
+    if let Some(warning) = failing::unjudged(report) {
+        writeln!(std::io::stderr(), "warning: {warning}").ok();
+    }
+    if run.failing.is_some_and(|failing| failing > 0) {
+        for line in failing::lines(report) {
+            complain(&line);
+        }
+        return FINDINGS;
+    }
+    if run.partial { PARTIAL } else { WHOLE }
 }
 
-fn print_as_asked(report: &Report, matches: &ArgMatches) -> Result<(), Refusal> {
+fn print_as_asked(report: &Report, matches: &ArgMatches, written: &Written) -> Result<(), Refusal> {
     let format = matches.get_one::<String>("format").map_or("table", String::as_str);
     let asked = matches.value_source("format") == Some(clap::parser::ValueSource::CommandLine);
-    print(report, format, asked)
+    print(report, format, asked, written)
 }
 
 /// Prints the report. A reader that has gone away, as `| head` does, is no error.
-fn print(report: &Report, format: &str, was_asked_for: bool) -> Result<(), Refusal> {
+fn print(report: &Report, format: &str, was_asked_for: bool, written: &Written) -> Result<(), Refusal> {
     let text = match format {
         "json" => {
             let mut text = serde_json::to_string_pretty(report).context("the report is no JSON")?;
@@ -408,6 +438,8 @@ fn print(report: &Report, format: &str, was_asked_for: bool) -> Result<(), Refus
         }
         "csv" => export::csv(report),
         "markdown" => export::markdown(report),
+        "comment" => comment::markdown(report),
+        "sarif" => sarif::log(report, VERSION, &|image| written.of(image)),
         _ => {
             let terminal = std::io::stdout().is_terminal();
             table::render(

@@ -13,7 +13,9 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use provenance_engine::{Knobs, LaneLimit};
-use provenance_model::UpdateLevel;
+use provenance_model::report::Rule;
+use provenance_model::{Shard, UpdateLevel};
+use provenance_sinks::PolicyApi;
 use provenance_stages::charts::ChartRepository;
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::discovery::Namespaces;
@@ -55,6 +57,10 @@ pub struct Config {
     pub updates: UpdateSettings,
     /// How Helm releases are looked for; not where that is none.
     pub helm: Option<HelmSettings>,
+    /// The rules a run fails on.
+    pub fail_on: Vec<Rule>,
+    /// Which share of a run this is, and of which run.
+    pub shard: Option<(Shard, String)>,
     /// How the pipeline is set.
     pub tuning: Tuning,
     /// How reports are served.
@@ -132,6 +138,8 @@ pub struct Serving {
     pub place: Place,
     /// How people and programs are known.
     pub sign_in: Option<SignIn>,
+    /// How long the parts of a shared run are waited for.
+    pub parts_wait: Duration,
     /// The brand.
     pub brand: Brand,
 }
@@ -157,6 +165,8 @@ pub enum Output {
         /// A file with a bearer token.
         token: Option<PathBuf>,
     },
+    /// `PolicyReport`s.
+    PolicyReport(PolicyApi),
 }
 
 /// How Helm releases are looked for.
@@ -240,6 +250,10 @@ impl Config {
             trust: reader.trust(),
             updates: reader.updates(file.rules),
             helm: reader.helm(file.repositories),
+            fail_on: reader.read(&options::FAIL_ON, |value| {
+                values::list(value).iter().map(|rule| rule.parse()).collect()
+            }),
+            shard: reader.shard(),
             tuning: Tuning {
                 lane: LaneLimit(reader.read(&options::REGISTRY_LANE, values::count)),
                 discovery_queue: reader.read(&options::DISCOVERY_QUEUE, values::count),
@@ -333,7 +347,7 @@ impl Reader<'_> {
     }
 
     fn outputs(&mut self) -> Vec<Output> {
-        const NAMES: [&str; 3] = ["pvc", "configmap", "http"];
+        const NAMES: [&str; 4] = ["pvc", "configmap", "http", "policyreport"];
         let named = self.read(&options::REPORT_OUTPUT, |value| {
             let names = values::list(value);
             match names.iter().find(|name| !NAMES.contains(&name.as_str())) {
@@ -346,6 +360,9 @@ impl Reader<'_> {
         let url = self.read(&options::REPORT_UPLOAD_URL, values::http_url);
         let timeout = self.read(&options::REPORT_UPLOAD_TIMEOUT, values::limit);
         let token = self.read(&options::REPORT_UPLOAD_TOKEN_FILE, values::text).map(PathBuf::from);
+        let api = self.read(&options::POLICY_REPORT_API, |value| {
+            PolicyApi::of_word(value).ok_or_else(|| "it is no API".to_owned())
+        });
         let has = |output: &str| named.iter().any(|name| name == output);
         let mut outputs = Vec::new();
         if has("pvc") {
@@ -353,6 +370,9 @@ impl Reader<'_> {
         }
         if has("configmap") {
             outputs.push(Output::ConfigMap { namespace, name });
+        }
+        if has("policyreport") {
+            outputs.push(Output::PolicyReport(api));
         }
         match url {
             Some(url) if has("http") => outputs.push(Output::Http { url, timeout, token }),
@@ -364,6 +384,34 @@ impl Reader<'_> {
             _ => {}
         }
         outputs
+    }
+
+    /// The share of the run; parts of a report are for a dashboard to join.
+    fn shard(&mut self) -> Option<(Shard, String)> {
+        let count = self.read(&options::SHARD_COUNT, values::count);
+        let index = self.read(&options::SHARD_INDEX, |value| match value {
+            "" => Ok(None),
+            value => value.parse().map(Some).map_err(|_| "it is no number".to_owned()),
+        });
+        let run = self.read(&options::RUN_ID, values::run_id);
+        if count <= 1 {
+            return None;
+        }
+        let index: Option<usize> =
+            index.or_else(|| std::env::var("JOB_COMPLETION_INDEX").ok()?.trim().parse().ok());
+        let mut refuse = |why: String| self.errors.push(format!("--{}: {why}", options::SHARD_COUNT.flag));
+        if index.is_none_or(|index| index >= count) {
+            refuse(format!(
+                "which of the {count} shards this is must be told, from 0 to {}: set --{}, or run as an Indexed Job",
+                count - 1,
+                options::SHARD_INDEX.flag
+            ));
+        }
+        if run.is_none() {
+            refuse(format!("the run needs a name that all shards know: set --{}", options::RUN_ID.flag));
+        }
+        let narrow = |number: usize| u32::try_from(number).ok();
+        Some((Shard { index: narrow(index?)?, count: narrow(count)? }, run?))
     }
 
     fn file(&mut self) -> File {
@@ -520,7 +568,7 @@ mod tests {
             errors,
             [
                 r#"--namespaces: "ok,Not_Ok" is refused: "Not_Ok" is no namespace name: lower-case letters, digits and '-', at most 63"#,
-                r#"--report-output: "s3" is refused: it is none of: pvc, configmap, http"#,
+                r#"--report-output: "s3" is refused: it is none of: pvc, configmap, http, policyreport"#,
                 r#"--registry-concurrency: "0" is refused: it is not at least 1"#,
                 r#"--registry-timeout: "soon" is refused: it is no duration; write it like 30s, 1h30m or 168h"#,
                 r#"--log-format: "xml" is refused: it is none of: auto, json, text"#,

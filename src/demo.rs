@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use provenance_model::Shard;
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, Namespaces};
 use provenance_stages::registry::Endpoints;
@@ -61,6 +62,7 @@ pub async fn start(config: &mut Config) -> anyhow::Result<(Fleet, ClusterSource,
         namespaces: Namespaces::default(),
         page_size: ClusterSource::PAGE_SIZE,
         settings: HelmSettings::default(),
+        shard: Shard::default(),
     };
     let source = ClusterSource::new(client, Namespaces::default());
     Ok((fleet, source, helm))

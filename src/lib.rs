@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod explain;
+mod failing;
 pub mod given;
 pub mod options;
 pub mod progress;

@@ -3,12 +3,14 @@
 
 mod brand;
 mod serve;
+mod sharing;
 mod sign_in;
 mod trust;
 mod updates;
 
 pub use brand::*;
 pub use serve::*;
+pub use sharing::*;
 pub use sign_in::*;
 pub use trust::*;
 pub use updates::*;
@@ -119,7 +121,8 @@ pub const REPORT_OUTPUT: Opt = Opt {
     env: "PROVENANCE_REPORT_OUTPUT",
     value: "SINK",
     default: "pvc",
-    help: "Where the report goes, separated by commas: pvc (a folder), configmap, http (upload to a dashboard)",
+    help: "Where the report goes, separated by commas: pvc (a folder), configmap, http (upload to a dashboard), policyreport (a \
+           PolicyReport in each namespace)",
     on: COLLECT,
     group: REPORT,
     ..BASE
@@ -176,6 +179,17 @@ pub const REPORT_UPLOAD_TOKEN_FILE: Opt = Opt {
     on: COLLECT,
     group: REPORT,
     ..BASE
+};
+/// The form of `PolicyReport`s.
+pub const POLICY_REPORT_API: Opt = Opt {
+    flag: "policy-report-api",
+    env: "PROVENANCE_POLICY_REPORT_API",
+    value: "API",
+    default: "wgpolicyk8s.io/v1alpha2",
+    help: "The API in which policyreport writes: wgpolicyk8s.io/v1alpha2 (PolicyReport) or openreports.io/v1alpha1 (Report)",
+    choices: &["wgpolicyk8s.io/v1alpha2", "openreports.io/v1alpha1"],
+    on: COLLECT,
+    group: REPORT,
 };
 /// The folder of reports.
 pub const REPORT_PATH: Opt = Opt {
@@ -393,6 +407,12 @@ pub const ALL: &[Opt] = &[
     REPORT_UPLOAD_URL,
     REPORT_UPLOAD_TIMEOUT,
     REPORT_UPLOAD_TOKEN_FILE,
+    POLICY_REPORT_API,
+    FAIL_ON,
+    SHARD_COUNT,
+    SHARD_INDEX,
+    RUN_ID,
+    PARTS_WAIT,
     DASHBOARD_ADDR,
     DASHBOARD_INTERNAL_ADDR,
     UPLOAD_MAX_BYTES,

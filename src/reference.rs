@@ -44,6 +44,7 @@ pub fn configuration() -> String {
          | 1 | there is no report: the cluster or every sink failed |\n\
          | 2 | wrong usage or configuration; nothing was done |\n\
          | 3 | the report is written but partial: the run was stopped, or namespaces could not be read; it says why |\n\
+         | 4 | the report is written, and a rule of `--fail-on` is broken |\n\
          | 5 | the report is written, but not to every sink; the log says to which |\n\n\
          The first SIGTERM (or Ctrl-C) ends the run with a partial report; the second ends the process at once, without one.\n",
     );
@@ -53,7 +54,8 @@ pub fn configuration() -> String {
 fn row(option: &Opt) -> String {
     let default =
         if option.default.is_empty() { "(none)".to_owned() } else { format!("`{}`", option.default) };
-    let commands = [(On::Collect, "collect"), (On::Scan, "scan, explain"), (On::Demo, "demo")];
+    let commands =
+        [(On::Collect, "collect"), (On::Scan, "scan, explain"), (On::Demo, "demo"), (On::Serve, "serve")];
     let commands: Vec<_> =
         commands.iter().filter(|(on, _)| option.on.contains(on)).map(|(_, name)| *name).collect();
     format!(

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use jiff::Timestamp;
 use provenance_engine::{Crew, Ledger, Running, StageCount, Stop, collate};
 use provenance_model::release::{ReleaseDossier, ReleaseSubject};
-use provenance_model::report::{Closing, Discovery, DiscoveryProblem, ProblemReason, Report, build};
-use provenance_model::{Dossier, RowBook, Sighting, Subject};
+use provenance_model::report::{
+    Closing, Discovery, DiscoveryProblem, Part, ProblemReason, Report, Rule, build,
+};
+use provenance_model::{Dossier, RowBook, Shard, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
 use tokio::sync::mpsc;
 
@@ -63,6 +65,10 @@ pub struct About {
     pub cluster_name: Option<String>,
     /// What could not be read before the run began.
     pub problems: Vec<DiscoveryProblem>,
+    /// The rules that it fails on.
+    pub fail_on: Vec<Rule>,
+    /// Which share of a run it is, and of which run.
+    pub shard: Option<(Shard, String)>,
 }
 
 /// Runs and makes the report. `watch` is called once, when everything is started.
@@ -147,6 +153,8 @@ pub async fn run(
         discovery,
         cut_short: order.why.get().cloned(),
         registries: means.client.tallies(),
+        fail_on: about.fail_on,
+        part: about.shard.map(|(shard, run)| Part { run, index: shard.index, count: shard.count }),
     };
     let report = build(&rows, &ledger.close(), &release_ledger.close(), closing);
     tell(&report);

@@ -1,6 +1,7 @@
 //! `serve`: the API over a folder of reports, and the listener that takes reports in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use provenance_stages::discovery::connect;
@@ -10,6 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, Serving};
+
+/// How often parts of reports are looked at, at the least and at the most.
+const LEAST_LOOK: Duration = Duration::from_millis(200);
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
 
 /// Serves until SIGTERM or Ctrl-C; requests under way are answered.
 ///
@@ -52,6 +57,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let intake =
         Intake { store: Arc::clone(&store), most: serving.most, token: serving.token.clone(), accounts };
+    let for_parts = Arc::clone(&store);
     let public = public(store, settings).context("signing in cannot be set up")?;
     let (open, inner) = (bind(&serving.public).await?, bind(&serving.internal).await?);
     tracing::info!(
@@ -68,6 +74,19 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
             listen(inner, internal(intake), limits, stopped)
         );
     };
+    let joining = {
+        let (store, wait) = (Arc::clone(&for_parts), serving.parts_wait);
+        async move {
+            let mut due = tokio::time::interval((wait / 10).clamp(LEAST_LOOK, LONGEST_LOOK));
+            loop {
+                due.tick().await;
+                let store = Arc::clone(&store);
+                if let Err(error) = tokio::task::spawn_blocking(move || store.join_parts(wait)).await {
+                    tracing::error!(%error, "joining parts panicked; please report this defect");
+                }
+            }
+        }
+    };
     let signals = async {
         tokio::select! {
             _ = term.recv() => {}
@@ -81,6 +100,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     tokio::select! {
         () = both => Ok(()),
         () = signals => Ok(()),
+        () = joining => Ok(()),
     }
 }
 

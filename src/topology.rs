@@ -13,8 +13,8 @@ use std::sync::Arc;
 use provenance_engine::{Line, StageInfo, Stop};
 use provenance_model::release::{ReleaseDossier, ReleaseSubject};
 use provenance_model::report::{Discovery, Report};
-use provenance_model::{Dossier, Sighting};
-use provenance_sinks::{ConfigMapSink, FileSink, SinkError, UploadSink, Written};
+use provenance_model::{Dossier, Shard, Sighting};
+use provenance_sinks::{ConfigMapSink, FileSink, PolicyReportSink, SinkError, UploadSink, Written};
 use provenance_stages::charts::{ChartRules, Repositories};
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, Namespaces};
 use provenance_stages::registry::RegistryClient;
@@ -82,6 +82,8 @@ pub struct Helm {
     pub page_size: usize,
     /// Where their charts are looked for.
     pub settings: HelmSettings,
+    /// The share of them whose updates are looked for.
+    pub shard: Shard,
 }
 
 impl Helm {
@@ -100,7 +102,7 @@ impl Helm {
         let repositories = Repositories::new(Arc::clone(client), Arc::clone(lists), repositories, cache);
         Line::new(tuning.lane)
             .stage(ReleaseStage::new(self.client.clone()), tuning.release)
-            .stage(ChartStage::new(repositories, rules, self.client.clone()), tuning.chart)
+            .stage(ChartStage::new(repositories, rules, self.client.clone()).shard(self.shard), tuning.chart)
     }
 }
 
@@ -183,14 +185,17 @@ pub enum Sink {
     ConfigMap(ConfigMapSink),
     /// A dashboard.
     Upload(UploadSink),
+    /// An object in each namespace.
+    PolicyReport(PolicyReportSink),
 }
 
 impl Sink {
     /// What the diagram calls the sinks.
-    const NAMES: [&str; 4] = [
+    const NAMES: [&str; 5] = [
         "pvc: a folder of reports",
         "configmap: report.json",
         "http: upload to a dashboard",
+        "policyreport: an object in each namespace",
         "stdout: table, json, csv, markdown",
     ];
 
@@ -200,6 +205,7 @@ impl Sink {
             Self::File(_) => "pvc",
             Self::ConfigMap(_) => "configmap",
             Self::Upload(_) => "http",
+            Self::PolicyReport(_) => "policyreport",
         }
     }
 
@@ -208,7 +214,7 @@ impl Sink {
         match self {
             Self::File(file) => Ok(file.check()?),
             // Asking would cost what writing costs.
-            Self::ConfigMap(_) | Self::Upload(_) => Ok(()),
+            Self::ConfigMap(_) | Self::Upload(_) | Self::PolicyReport(_) => Ok(()),
         }
     }
 
@@ -233,6 +239,10 @@ impl Sink {
                 Ok(format!("ConfigMap {}{how}", map.place()))
             }
             Self::Upload(upload) => upload.write(report).await.map(|()| upload.place()),
+            Self::PolicyReport(reports) => {
+                let written = reports.write(report).await?;
+                Ok(format!("{written} {}", reports.place()))
+            }
         }
     }
 }

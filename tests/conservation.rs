@@ -169,6 +169,8 @@ async fn run(
         discovery: Discovery::default(),
         cut_short: None,
         registries: vec![],
+        fail_on: vec![],
+        part: None,
     };
     (build(&rows, &ledger.close(), &[], closing), open)
 }

@@ -11,11 +11,11 @@ use provenance_collector::config::{HelmSettings, UpdateSettings};
 use provenance_collector::run::{About, Order, run};
 use provenance_collector::topology::{Helm, Means, Source};
 use provenance_engine::FailureKind;
-use provenance_model::UpdateLevel;
 use provenance_model::release::Manager;
 use provenance_model::report::{
     HelmRelease, LinkedBy, OutcomeWord, ProblemReason, Report, RepositoryFrom, StageRecord, StoredIn,
 };
+use provenance_model::{Shard, UpdateLevel};
 use provenance_stages::charts::ChartRepository;
 use provenance_stages::charts::repository::Address;
 use provenance_stages::discovery::{ClusterSource, Namespaces};
@@ -51,6 +51,7 @@ impl Bench {
             namespaces: self.namespaces.clone(),
             page_size: 500,
             settings: self.settings.clone(),
+            shard: Shard::default(),
         };
         Source::Cluster(ClusterSource::new(client, self.namespaces.clone()), Some(helm))
     }

@@ -2,10 +2,13 @@
 //! hands, and what must not get in.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
+#[path = "support/served.rs"]
+mod served;
+
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -13,126 +16,13 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use served::{Served, ask};
+
 const SAMPLE: &str = "provenance-20261124-021133.json";
 
 fn data(name: &str) -> Vec<u8> {
     std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/go-collector").join(name))
         .unwrap()
-}
-
-/// A running server over a folder. Killed when dropped.
-struct Served {
-    child: Child,
-    public: String,
-    internal: String,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Served {
-    fn start(folder: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_provenance-collector"))
-            .args(["serve", "--log-format", "json", "--dashboard-addr", "127.0.0.1:0"])
-            .args(["--dashboard-internal-addr", "127.0.0.1:0", "--report-path"])
-            .arg(folder)
-            .args(more)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = log.find(|line| line.as_ref().unwrap().contains("\"serving\"")).unwrap().unwrap();
-        let fields = serde_json::from_str::<Value>(&line).unwrap();
-        let text = |name: &str| {
-            let own = fields[name].as_str().or(fields["fields"][name].as_str());
-            own.unwrap_or_else(|| panic!("{name}: {line}")).to_owned()
-        };
-        let served = Self { child, public: text("public"), internal: text("internal") };
-        // Nobody reads on: the pipe must not fill.
-        std::thread::spawn(move || log.for_each(drop));
-        served
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        ask(&self.public, "GET", path, &[], b"")
-    }
-
-    fn upload(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        ask(&self.internal, "POST", "/internal/reports", headers, body)
-    }
-}
-
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
-    }
-}
-
-/// One request, written by hand: nothing may tidy up its path.
-fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    use std::io::Read as _;
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let headers: String =
-        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    // A server that refuses at once may close before all is sent.
-    stream.write_all(body).ok();
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).ok();
-    let end = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(all[..end].to_vec()).unwrap();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers: Vec<_> = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let mut body = all[end + 4..].to_vec();
-    if headers
-        .iter()
-        .any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked")
-    {
-        body = unchunked(&body);
-    }
-    Answer { status, headers, body }
-}
-
-fn unchunked(mut rest: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
-        rest = &rest[end + 2 + size + 2..];
-    }
-    body
 }
 
 /// A folder with the older collector's report.

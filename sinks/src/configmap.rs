@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use provenance_model::report::Report;
 use serde_json::{Map, Value, json};
 
 use crate::SinkError;
 use crate::fit::{Fitted, Form, fit};
+use crate::objects::{MANAGER, Refused, ask};
 
 /// Bytes of values that an object may hold, some left for the keys of others.
 pub const OBJECT_BYTES: usize = (1 << 20) - (16 << 10);
@@ -22,7 +23,6 @@ const PLAIN: &str = "report.json";
 const PACKED: &str = "report.json.gz";
 const GENERATED: &str = "generated";
 const REASON: &str = "reason";
-const MANAGER: &str = "provenance-collector";
 const ATTEMPTS: u32 = 5;
 
 /// A `ConfigMap` that reports are written to.
@@ -33,41 +33,16 @@ pub struct ConfigMapSink {
     name: String,
 }
 
-/// Why a request brought nothing.
-struct Refused {
-    status: Option<StatusCode>,
-    why: String,
-}
-
-impl Refused {
-    fn is(&self, status: StatusCode) -> bool {
-        self.status == Some(status)
-    }
-
-    /// Whether the object was too large for the API or for etcd.
-    fn is_too_large(&self) -> bool {
-        self.is(StatusCode::PAYLOAD_TOO_LARGE)
-            || self.why.contains("Too long")
-            || self.why.contains("too large")
-    }
-
-    fn told(&self) -> String {
-        let fix = match self.status {
-            Some(StatusCode::FORBIDDEN) => {
-                "; grant get, create, update and patch on configmaps in this namespace"
-            }
-            Some(StatusCode::NOT_FOUND) => {
-                "; make the namespace, or name another (--report-configmap-namespace)"
-            }
-            _ if self.is_too_large() => "; take out of it what others have put there",
-            _ => "",
-        };
-        format!("{}{fix}", self.why)
-    }
-
-    fn may_pass(&self) -> bool {
-        self.status.is_none_or(|status| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS)
-    }
+fn told(refused: &Refused) -> String {
+    let fix = match refused.status {
+        Some(StatusCode::FORBIDDEN) => {
+            "; grant get, create, update and patch on configmaps in this namespace"
+        }
+        Some(StatusCode::NOT_FOUND) => "; make the namespace, or name another (--report-configmap-namespace)",
+        _ if refused.is_too_large() => "; take out of it what others have put there",
+        _ => "",
+    };
+    format!("{}{fix}", refused.why)
 }
 
 impl ConfigMapSink {
@@ -92,7 +67,7 @@ impl ConfigMapSink {
                 Err(refused) if refused.is_too_large() && fitted.form != Form::Worst => {
                     from = if fitted.form == Form::Plain { Form::Compressed } else { Form::Worst };
                 }
-                Err(refused) => return Err(refuse(refused.told())),
+                Err(refused) => return Err(refuse(told(&refused))),
             }
         }
     }
@@ -172,17 +147,7 @@ impl ConfigMapSink {
     }
 
     async fn ask(&self, method: Method, path: &str, kind: &str, body: &Value) -> Result<Value, Refused> {
-        let shown = path.split('?').next().unwrap_or(path);
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let request = Request::builder().method(&method).uri(path).header("content-type", kind).body(bytes);
-        let request = request.map_err(|error| Refused { status: None, why: error.to_string() })?;
-        self.client.request(request).await.map_err(|error| match error {
-            kube::Error::Api(status) => Refused {
-                status: StatusCode::from_u16(status.code).ok(),
-                why: format!("{method} {shown} answered {}: {}", status.code, status.message),
-            },
-            other => Refused { status: None, why: format!("{method} {shown}: {other}") },
-        })
+        ask(&self.client, method, path, kind, body, None).await
     }
 }
 

@@ -100,16 +100,12 @@ impl FileSink {
         self.write_with(&write, report.metadata.generated_at, true)
     }
 
-    /// Writes a report that is bytes already, made at this time; `is_newest` where it is the latest from now on. Blocks.
+    /// Writes a report that `write` writes, made at this time; `is_newest` where it is the latest from now on. Blocks.
     ///
     /// # Errors
     ///
     /// [`FileError`] where the report is not whole in its folder.
-    pub fn write_bytes(&self, report: &[u8], made: Timestamp, is_newest: bool) -> Result<Written, FileError> {
-        self.write_with(&|out: &mut dyn io::Write| out.write_all(report), made, is_newest)
-    }
-
-    fn write_with(
+    pub fn write_with(
         &self,
         write: &dyn Fn(&mut dyn io::Write) -> io::Result<()>,
         now: Timestamp,
@@ -159,6 +155,22 @@ impl FileSink {
         }
         let taken = io::Error::new(io::ErrorKind::ResourceBusy, format!("{NAMES} names in a row are taken"));
         Err(failed("naming", &self.folder, taken))
+    }
+
+    /// Writes a file that is no report under its name, whole or not at all. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] where it is not whole in its folder.
+    pub fn write_named(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        fs::create_dir_all(&self.folder)
+            .map_err(|source| failed("making the folder", &self.folder, source))?;
+        let path = self.folder.join(name);
+        let mut unfinished = self.unfinished()?;
+        unfinished.write_all(bytes).map_err(|source| failed("writing", &path, source))?;
+        self.sync(unfinished.as_file())?;
+        unfinished.persist(&path).map_err(|refused| failed("naming", &path, refused.error))?;
+        self.sync_folder()
     }
 
     fn write_latest(&self, own: &Path) -> Result<(), FileError> {
@@ -255,6 +267,8 @@ mod tests {
             discovery: Discovery::default(),
             cut_short: None,
             registries: vec![],
+            fail_on: vec![],
+            part: None,
         };
         build(&RowBook::default(), &[], &[], closing)
     }

@@ -3,11 +3,14 @@
 pub mod configmap;
 pub mod file;
 mod fit;
+mod objects;
+pub mod policy_report;
 pub mod upload;
 
 pub use configmap::ConfigMapSink;
 pub use file::{FileError, FileSink, Written};
 pub use fit::{Fitted, Form, fit};
+pub use policy_report::{PolicyApi, PolicyReportSink};
 pub use upload::UploadSink;
 
 /// Why a report is not where it should be. The message names the place and the fix.
@@ -21,6 +24,14 @@ pub enum SinkError {
     ConfigMap {
         /// Namespace and name.
         name: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Its `PolicyReport`s are not all there.
+    #[error("the report is not in the cluster's {plural}: {why}")]
+    PolicyReport {
+        /// The kind of objects, as the API writes it.
+        plural: &'static str,
         /// Why, and what to do.
         why: String,
     },

@@ -32,6 +32,7 @@ impl Reader<'_> {
                 hosts: self.read(&options::ALLOWED_HOSTS, values::hosts),
             },
             sign_in: self.sign_in(),
+            parts_wait: self.read(&options::PARTS_WAIT, values::duration),
             brand: self.brand(),
         }
     }

@@ -46,6 +46,19 @@ pub(super) fn object_name(value: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a run, as it may stand in a file's name.
+pub(super) fn run_id(value: &str) -> Result<Option<String>, String> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let is_name = value.len() <= 128
+        && value.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    is_name.then(|| Some(value.to_owned())).ok_or_else(|| {
+        "it is no run's name: letters, digits, '-', '_' and '.', at most 128, a letter or digit first".into()
+    })
+}
+
 /// A number of bytes, up to 1 GiB.
 pub(super) fn bytes(value: &str) -> Result<usize, String> {
     let bytes = value.parse().map_err(|_| "it is no number of bytes".to_owned())?;

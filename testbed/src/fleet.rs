@@ -38,21 +38,23 @@ impl Fleet {
         let kube = KubeApi::start().await?;
         let registry = Registry::start().await?;
         let name = registry.host();
-        for pod_number in 0..pods {
-            let number = pod_number % images.max(1);
-            let repository = format!("team{}/app{number:04}", number % 7);
-            let built = BuiltImage::single(&repository);
-            if pod_number < images {
+        let images: Vec<_> = (0..images.clamp(1, pods.max(1)))
+            .map(|number| {
+                let repository = format!("team{}/app{number:04}", number % 7);
+                let built = BuiltImage::single(&repository);
                 registry.push(&repository, "v1.1.0", &built);
-            }
-            let image = format!("{name}/{repository}:v1.1.0");
-            let id = format!("{name}/{repository}@{}", built.digest());
+                (format!("{name}/{repository}:v1.1.0"), format!("{name}/{repository}@{}", built.digest()))
+            })
+            .collect();
+        for pod_number in 0..pods {
+            let number = pod_number % images.len();
+            let (image, id) = &images[number];
             let namespace = format!("ns{:02}", pod_number % 20);
             kube.add(pod(
                 &namespace,
                 &format!("app{number:04}-{pod_number}"),
                 &Value::Null,
-                &[("app", &image, &id)],
+                &[("app", image, id)],
             ));
         }
         kube.set_latency(latency);

@@ -83,6 +83,7 @@ pub fn public(store: Arc<Store>, settings: Settings) -> Result<Router, SignInErr
         .route("/api/reports", get(older::reports))
         .route("/api/reports/{name}", get(older::report))
         .route("/api/export", get(older::exported))
+        .route("/api/clusters", get(facts::clusters))
         .route("/api/images", get(facts::images))
         .route("/api/releases", get(facts::releases))
         .route("/api/diff", get(facts::diff))

@@ -24,6 +24,8 @@ pub struct Asked {
     /// The report's file; the latest where not given.
     #[param(pattern = r"^$|^(latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     pub report: Option<String>,
+    /// The cluster whose newest report is asked, where no report is named.
+    pub cluster: Option<String>,
     /// In image, digest, namespace, workload, release, signer, builder or source.
     q: Option<String>,
     /// Found anywhere in the image's name, in any case; likewise the next ones.

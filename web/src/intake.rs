@@ -103,7 +103,7 @@ async fn take(State(door): State<Arc<Door>>, request: Request) -> Response {
             StatusCode::ACCEPTED.into_response()
         }
         Ok(Err(Refused::NoReport(why))) => told(StatusCode::BAD_REQUEST, &why),
-        Ok(Err(error @ Refused::Kept(_))) => {
+        Ok(Err(error @ (Refused::Kept(_) | Refused::Joined(_)))) => {
             tracing::error!("{error}");
             told(StatusCode::INSUFFICIENT_STORAGE, "the report could not be kept; the log says why")
         }

@@ -15,6 +15,7 @@ mod loaded;
 pub mod metrics;
 pub mod openapi;
 mod pages;
+mod parts;
 pub mod problem;
 mod scan;
 pub mod search;

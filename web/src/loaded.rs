@@ -54,8 +54,7 @@ impl Loaded {
         let mut images = Vec::new();
         let mut places = Vec::new();
         let mut haystack = Haystack::default();
-        let mut scanner = Scanner { input: BufReader::with_capacity(64 << 10, &file), at: 0 };
-        let rest = scanner.rows(|place, bytes| {
+        let rest = parted(&file, |place, bytes| {
             let mut row: ImageRecord = serde_json::from_slice(bytes)?;
             haystack.add(&row);
             slim(&mut row);
@@ -293,6 +292,18 @@ impl<R: BufRead> Scanner<R> {
             }
         }
     }
+}
+
+/// Gives every row of a report's file to `take`, with its place; answers the document without them.
+///
+/// # Errors
+///
+/// Where the file cannot be read, is no report, or `take` fails.
+pub(crate) fn parted(
+    file: &File,
+    take: impl FnMut((u64, usize), &[u8]) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    Scanner { input: BufReader::with_capacity(64 << 10, file), at: 0 }.rows(take)
 }
 
 /// Where in a value a byte stands.

@@ -26,6 +26,8 @@ struct Families {
     unique: Gauges,
     facts: Gauges,
     failures: Gauges,
+    findings: Gauges,
+    failing: Gauges,
     releases: Gauges,
     releases_outdated: Gauges,
     releases_unhealthy: Gauges,
@@ -37,11 +39,17 @@ struct Families {
 
 impl Families {
     fn register(&self, registry: &mut Registry) {
-        let all: [(&str, &str, &Gauges); 11] = [
+        let all: [(&str, &str, &Gauges); 13] = [
             ("provenance_images", "Rows by what they have to say", &self.images),
             ("provenance_unique_images", "Different image names", &self.unique),
             ("provenance_images_with", "Rows with a fact", &self.facts),
             ("provenance_failures", "Rows that failed in a stage, by the kind of reason", &self.failures),
+            ("provenance_findings", "Rows and releases that break a rule", &self.findings),
+            (
+                "provenance_failing",
+                "Rows and releases that break a rule which the run was told to fail on",
+                &self.failing,
+            ),
             ("provenance_helm_releases", "Helm releases", &self.releases),
             (
                 "provenance_helm_releases_outdated",
@@ -96,6 +104,13 @@ impl Families {
         for failure in summary.failures.iter().flatten() {
             let labels = of(&[("stage", &failure.stage), ("kind", failure.kind.word())]);
             Self::set(&self.failures, &labels, failure.images);
+        }
+        for count in summary.findings.iter().flatten() {
+            let labels = of(&[("rule", &count.rule.to_string())]);
+            Self::set(&self.findings, &labels, count.images + count.helm_releases);
+        }
+        if let Some(failing) = report.run.as_ref().and_then(|run| run.failing) {
+            Self::set(&self.failing, &of(&[]), failing);
         }
         Self::set(&self.releases, &of(&[]), summary.total_helm_releases);
         Self::set(&self.releases_outdated, &of(&[]), summary.helm_releases_with_updates);

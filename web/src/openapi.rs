@@ -23,7 +23,7 @@ use crate::images::Flat;
     ),
     paths(
         older::reports, older::report, older::exported, older::me, crate::scan::scan,
-        facts::images, facts::releases, facts::diff, facts::timeline, facts::history, facts::search,
+        facts::clusters, facts::images, facts::releases, facts::diff, facts::timeline, facts::history, facts::search,
     ),
     components(schemas(Flat)),
     servers((url = "..")),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufReader, Read, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use provenance_model::report::{HelmRelease, ImageRecord, Metadata, Run, Summary, Truncated};
+use provenance_model::report::{HelmRelease, ImageRecord, Metadata, Part, Run, Summary, Truncated};
 use provenance_sinks::file::{LATEST, report_time};
 use provenance_sinks::{FileError, FileSink};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
@@ -26,7 +26,10 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use crate::loaded::Loaded;
+use crate::parts::{self, Joined, Parts};
 
+/// What stands for the name of a cluster that has none.
+pub const UNNAMED: &str = "(unnamed)";
 /// The index's own file.
 const INDEX: &str = ".provenance-index.json";
 /// Rows of the reports that are kept in memory, beside those of the largest.
@@ -103,6 +106,15 @@ impl Listing {
         from.iter().filter(move |report| report.cluster_name == from[0].cluster_name)
     }
 
+    /// The newest report of each cluster, by the clusters' names.
+    pub fn newest(&self) -> Vec<&Listed> {
+        let mut newest: BTreeMap<&str, &Listed> = BTreeMap::new();
+        for report in &self.reports {
+            newest.entry(report.cluster()).or_insert(report);
+        }
+        newest.into_values().collect()
+    }
+
     /// The report of the same cluster before the one at this place.
     pub fn before(&self, at: usize) -> Option<&Listed> {
         self.of_cluster(at).nth(1)
@@ -110,6 +122,11 @@ impl Listing {
 }
 
 impl Listed {
+    /// The cluster's name, or what stands for none.
+    pub fn cluster(&self) -> &str {
+        self.cluster_name.as_deref().unwrap_or(UNNAMED)
+    }
+
     /// When the report was made, as people read it.
     pub fn time(&self) -> String {
         self.generated_at.replace('T', " ").replace('Z', " UTC")
@@ -134,6 +151,9 @@ pub enum Refused {
     /// It could not be kept.
     #[error(transparent)]
     Kept(#[from] FileError),
+    /// The parts of it could not be joined.
+    #[error("the parts of the report could not be joined: {0}")]
+    Joined(#[from] io::Error),
 }
 
 /// A report that is loaded, or being loaded by whoever holds the lock.
@@ -312,6 +332,9 @@ impl Store {
                 kind(&error)
             ))
         })?;
+        if let Some(part) = report.run.and_then(|run| run.part) {
+            return self.accept_part(&part, bytes);
+        }
         let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = hex::encode(Sha256::digest(bytes));
         // What another hand has put there meanwhile is seen later; a crash between writing and this look is not missed.
@@ -326,6 +349,65 @@ impl Store {
             return Ok(twin);
         }
         let made = report.metadata.generated_at;
+        let write = |out: &mut dyn Write| out.write_all(bytes);
+        self.take(&write, made)
+    }
+
+    /// Takes a part of a report in; with the last of them the report. Blocks.
+    fn accept_part(&self, part: &Part, bytes: &[u8]) -> Result<String, Refused> {
+        if let Some(why) = parts::refused(part) {
+            return Err(Refused::NoReport(why));
+        }
+        let Part { run, index, count } = part;
+        let name = format!("part {} of {count} of the run {run}", index + 1);
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = Parts::of(&self.folder, run);
+        if !parts.are_done() {
+            parts.keep(part, bytes)?;
+            // A long wait: only all of them are enough here.
+            if parts.are_due(Duration::MAX) {
+                self.join(&parts)?;
+            }
+        }
+        Ok(name)
+    }
+
+    /// Joins the parts of runs of which no more came for so long, and forgets old ones. Blocks.
+    pub fn join_parts(&self, wait: Duration) {
+        for parts in Parts::all(&self.folder) {
+            let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            if parts.are_due(wait)
+                && let Err(error) = self.join(&parts)
+            {
+                tracing::error!("parts of a report could not be joined: {error}");
+            }
+            parts.forget_old();
+        }
+    }
+
+    fn join(&self, parts: &Parts) -> Result<(), Refused> {
+        parts.join(|joined: &Joined| -> Result<(), Refused> {
+            // A crash after the report was written leaves parts that are joined once more.
+            let is_known = {
+                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                state.known.values().filter_map(|known| known.says.as_ref().ok()).any(|header| {
+                    header.metadata == joined.report.metadata && header.summary == joined.report.summary
+                })
+            };
+            if !is_known {
+                let name = self.take(&|out: &mut dyn Write| joined.write(out), joined.made())?;
+                tracing::info!(name, "the parts of a report were joined");
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes a report, and sees it.
+    fn take(
+        &self,
+        write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+        made: Timestamp,
+    ) -> Result<String, Refused> {
         let newest = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             state
@@ -335,7 +417,7 @@ impl Store {
                 .max()
         };
         let is_newest = newest.is_none_or(|newest| made >= newest) || !self.folder.join(LATEST).is_file();
-        let written = self.sink.write_bytes(bytes, made, is_newest)?;
+        let written = self.sink.write_with(write, made, is_newest)?;
         // Whoever asks for the newest report next does not wait for it.
         let name = written.path.file_name().and_then(|name| name.to_str());
         if let Some(found) = name.and_then(|name| self.find(name)) {
@@ -368,8 +450,7 @@ struct Whole {
     _releases: Sound<HelmRelease>,
     #[serde(rename = "summary")]
     _summary: Summary,
-    #[serde(rename = "run")]
-    _run: Option<Run>,
+    run: Option<Run>,
     #[serde(rename = "truncated")]
     _truncated: Option<Truncated>,
 }

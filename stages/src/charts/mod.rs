@@ -10,9 +10,9 @@ pub mod repository;
 
 use provenance_currency::{Bump, ChartComparison, ChartVersion, cluster_version, compare_chart};
 use provenance_engine::{Failure, FailureKind, Outcome, Stage, Stop};
-use provenance_model::UpdateLevel;
 use provenance_model::release::{Manager, ReleaseDossier, ReleaseFacts};
 use provenance_model::report::{ChartUpdate, RepositoryFrom};
+use provenance_model::{Shard, UpdateLevel};
 use semver::Version;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -41,6 +41,7 @@ pub struct ChartStage {
     kube: Reader,
     /// The cluster's version, and what it answered.
     cluster: OnceCell<(Option<Version>, String)>,
+    shard: Shard,
 }
 
 impl ChartStage {
@@ -49,7 +50,15 @@ impl ChartStage {
 
     /// A stage that compares by these rules; without rules it asks nothing. The cluster says which Kubernetes it is.
     pub fn new(repositories: Repositories, rules: Option<ChartRules>, kube: kube::Client) -> Self {
-        Self { repositories, rules, kube: Reader::new(kube, 1, Stop::default()), cluster: OnceCell::new() }
+        let kube = Reader::new(kube, 1, Stop::default());
+        Self { repositories, rules, kube, cluster: OnceCell::new(), shard: Shard::default() }
+    }
+
+    /// Asks only about the releases of this share.
+    #[must_use]
+    pub fn shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
+        self
     }
 }
 
@@ -68,6 +77,9 @@ impl Stage<ReleaseDossier> for ChartStage {
         let Some(rules) = &self.rules else {
             return Ok(Outcome::Skipped("updates are not asked for (--check-updates=false)".into()));
         };
+        if !self.shard.has(&dossier.subject.namespace, &dossier.subject.name) {
+            return Ok(Outcome::Skipped("another part of the run looks for its updates".into()));
+        }
         let facts = match &dossier.release {
             Outcome::Found(facts) => facts,
             Outcome::Failed(failure) => return Err(failure.clone()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use provenance_engine::Stop;
 use provenance_model::report::{Discovery, DiscoveryProblem, ProblemReason};
-use provenance_model::{CredentialScope, Sighting, Workload};
+use provenance_model::{CredentialScope, Shard, Sighting, Workload};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -91,6 +91,7 @@ pub struct ClusterSource {
     namespaces: Namespaces,
     page_size: usize,
     credentials: Option<Arc<CredentialBook>>,
+    shard: Shard,
 }
 
 impl ClusterSource {
@@ -99,13 +100,20 @@ impl ClusterSource {
 
     /// A source that reads these namespaces through this client.
     pub fn new(client: kube::Client, namespaces: Namespaces) -> Self {
-        Self { client, namespaces, page_size: Self::PAGE_SIZE, credentials: None }
+        Self { client, namespaces, page_size: Self::PAGE_SIZE, credentials: None, shard: Shard::default() }
     }
 
     /// Reads the pull secrets of pods and their service accounts into this book.
     #[must_use]
     pub fn pull_secrets(mut self, book: Arc<CredentialBook>) -> Self {
         self.credentials = Some(book);
+        self
+    }
+
+    /// Only the images of this share.
+    #[must_use]
+    pub fn shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
         self
     }
 
@@ -142,6 +150,7 @@ impl ClusterSource {
             problems: Vec::new(),
             pods: 0,
             reads_by_namespace: false,
+            shard: self.shard,
         };
         if self.namespaces.include.is_empty() {
             scan.everything(&own_namespace).await;
@@ -169,6 +178,7 @@ struct Scan {
     problems: Vec<DiscoveryProblem>,
     pods: usize,
     reads_by_namespace: bool,
+    shard: Shard,
 }
 
 impl Scan {
@@ -353,6 +363,9 @@ impl Scan {
         let release = pod.release();
         for seen in pod.containers() {
             let image = self.interner.image(seen.image);
+            if !self.shard.has_image(&image) {
+                continue;
+            }
             let scope = match (&mut self.pull_secrets, &secrets) {
                 (Some(pull_secrets), Some(secrets)) => {
                     pull_secrets.scope(secrets, &image).await.unwrap_or_default()

@@ -71,6 +71,47 @@ pub(crate) struct Point {
     counts: Summary,
 }
 
+/// All clusters at one look.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Clusters {
+    /// How many there are.
+    total: usize,
+    /// The newest report of each, by name.
+    items: Vec<Listed>,
+}
+
+/// The clusters whose reports are here, each with its newest.
+#[utoipa::path(
+    get, path = "/api/clusters", tag = "Further routes",
+    responses(
+        (status = 200, description = "The answer", body = Clusters),
+        (status = 304, description = "Not changed since this ETag"),
+    ),
+)]
+pub(crate) async fn clusters(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let listing = listed(&api).await?;
+    if is_known(&headers, &listing.etag) {
+        return Ok(not_modified(&listing.etag));
+    }
+    let items: Vec<_> = listing.newest().into_iter().cloned().collect();
+    Ok(answered(&listing.etag, &Clusters { total: items.len(), items }))
+}
+
+/// The report that is named, or the newest of a cluster that is.
+async fn chosen(
+    api: &Arc<Api>,
+    report: Option<&String>,
+    cluster: Option<&String>,
+) -> Result<Option<String>, Problem> {
+    let Some(cluster) = cluster.filter(|_| report.is_none()) else { return Ok(report.cloned()) };
+    let listing = listed(api).await?;
+    let newest = listing.newest().into_iter().find(|report| report.cluster() == cluster);
+    newest
+        .map(|report| Some(report.filename.clone()))
+        .ok_or_else(|| Problem::not_found(format!("there is no cluster {cluster:?}")))
+}
+
 /// Rows of images, filtered, sorted and in pages.
 #[utoipa::path(
     get, path = "/api/images", tag = "Further routes", params(Asked),
@@ -86,7 +127,7 @@ pub(crate) async fn images(
     Asking(asked): Asking<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let report = asked.report.clone();
+    let report = chosen(&api, asked.report.as_ref(), asked.cluster.as_ref()).await?;
     of_report(&api, report.as_deref(), &headers, move |etag, name, report| {
         Ok(answered(etag, &asked.answer(name, report)?))
     })
@@ -101,6 +142,8 @@ pub(crate) struct OfReport {
     /// The report's file; the latest where not given.
     #[param(pattern = r"^$|^(latest|[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)$")]
     report: Option<String>,
+    /// The cluster whose newest report is asked, where no report is named.
+    cluster: Option<String>,
 }
 
 /// A report's Helm releases.
@@ -118,7 +161,7 @@ pub(crate) async fn releases(
     Asking(asked): Asking<OfReport>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let report = asked.report.clone();
+    let report = chosen(&api, asked.report.as_ref(), asked.cluster.as_ref()).await?;
     of_report(&api, report.as_deref(), &headers, move |etag, name, report| {
         let releases = &report.helm_releases;
         Ok(answered(etag, &Releases { report: name, total: releases.len(), items: releases }))
@@ -277,7 +320,7 @@ pub(crate) async fn timeline(State(api): State<Arc<Api>>, headers: HeaderMap) ->
         generated_at: report.generated_at.clone(),
         cluster_name: report.cluster_name.clone(),
         // A list is no column.
-        counts: Summary { failures: None, ..report.summary.clone() },
+        counts: Summary { failures: None, findings: None, ..report.summary.clone() },
     };
     Ok(answered(&listing.etag, &listing.reports.iter().rev().map(point).collect::<Vec<_>>()))
 }

@@ -4,6 +4,7 @@
 mod api;
 mod cells;
 mod chart;
+mod clusters;
 mod compare;
 mod image;
 mod images;
@@ -41,6 +42,7 @@ pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/releases", get(others::releases))
         .route("/compare", get(compare::page))
         .route("/run", get(others::run))
+        .route("/clusters", get(clusters::page))
         .route("/api", get(api::page))
         .route("/api/try", get(api::tried))
         .route("/scan", get(scan::page).post(scan::start))

@@ -11,7 +11,7 @@ use crate::api::{Api, listed, loaded};
 use crate::auth::Who;
 use crate::loaded::Loaded;
 use crate::problem::Problem;
-use crate::store::{Listed, Listing};
+use crate::store::{Listed, Listing, UNNAMED};
 
 /// Reports to choose from at the most.
 const CHOICES: usize = 200;
@@ -74,6 +74,8 @@ pub(super) struct Shell {
     /// What to keep when another report is chosen.
     pub kept: Vec<(String, String)>,
     pub cluster: String,
+    /// The clusters to choose from, where there are several.
+    pub clusters: Vec<Choice>,
     pub generated: String,
     pub age: String,
     pub partial: Vec<String>,
@@ -101,6 +103,7 @@ impl Shell {
             reports: Vec::new(),
             kept: Vec::new(),
             cluster: String::new(),
+            clusters: Vec::new(),
             generated: String::new(),
             age: String::new(),
             partial: Vec::new(),
@@ -116,19 +119,16 @@ impl Shell {
         report: &Report,
     ) -> Self {
         let chosen = params.get("report");
-        let nav = PAGES.iter().map(|(path, label)| Nav {
-            label,
-            href: Params::new([("report", chosen)]).to(path),
-            is_current: *path == page,
-        });
+        let nav = nav(seen, page, chosen);
         let run = report.run.as_ref();
         Self {
             frame,
             title: title.to_owned(),
             page,
-            nav: nav.collect(),
+            nav,
             reports: choices(seen, chosen),
-            kept: params.without(&["report", "page"]).pairs().to_vec(),
+            clusters: clusters(seen, report.metadata.cluster_name.as_deref().unwrap_or(UNNAMED)),
+            kept: params.without(&["report", "cluster", "page"]).pairs().to_vec(),
             cluster: report.metadata.cluster_name.clone().unwrap_or_default(),
             generated: written(report.metadata.generated_at),
             age: age(report.metadata.generated_at),
@@ -136,6 +136,34 @@ impl Shell {
             truncated: report.truncated.as_ref().map(|truncated| truncated.reason.clone()),
         }
     }
+}
+
+/// The navigation; with the clusters where there are several.
+fn nav(seen: &Listing, page: &str, report: &str) -> Vec<Nav> {
+    let clusters = (seen.newest().len() > 1).then_some(&("clusters", "Clusters"));
+    let nav = PAGES.iter().chain(clusters).map(|(path, label)| Nav {
+        label,
+        href: Params::new([("report", report)]).to(path),
+        is_current: *path == page,
+    });
+    nav.collect()
+}
+
+/// Around a page that is about no single report.
+pub(super) fn bare(frame: Frame, page: &'static str, title: &str, seen: &Listing) -> Shell {
+    Shell { page, nav: nav(seen, page, ""), ..Shell::bare(frame, title) }
+}
+
+/// The clusters to choose from, where there are several.
+fn clusters(seen: &Listing, chosen: &str) -> Vec<Choice> {
+    let newest = seen.newest();
+    if newest.len() < 2 {
+        return Vec::new();
+    }
+    let names = newest.into_iter().map(Listed::cluster);
+    let choice =
+        |name: &str| Choice { value: name.to_owned(), label: name.to_owned(), is_chosen: name == chosen };
+    names.map(choice).collect()
 }
 
 /// The reports to choose from; with their clusters where there are several.
@@ -166,8 +194,14 @@ pub(super) struct Opened {
 
 /// Opens the report that a page was asked for.
 pub(super) async fn open(visit: &Visit, page: &'static str, title: &str) -> Result<Opened, Oops> {
-    let params = Params::of(visit.query.as_deref());
+    let mut params = Params::of(visit.query.as_deref());
     let listing = listed(&visit.api).await?;
+    let cluster = params.get("cluster").to_owned();
+    if !cluster.is_empty() {
+        let newest = listing.newest().into_iter().find(|report| report.cluster() == cluster);
+        let newest = newest.ok_or_else(|| Problem::not_found(format!("there is no cluster {cluster:?}")))?;
+        params = params.without(&["cluster"]).with("report", &newest.filename);
+    }
     let chosen = params.get("report");
     let at = if chosen.is_empty() || chosen == "latest" {
         if listing.reports.is_empty() {
@@ -187,6 +221,11 @@ pub(super) async fn open(visit: &Visit, page: &'static str, title: &str) -> Resu
 /// A time, as people read it.
 pub(super) fn written(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// How long ago that was, as a listing writes it.
+pub(super) fn age_of(generated_at: &str) -> String {
+    generated_at.parse().map(age).unwrap_or_default()
 }
 
 /// How long ago that was, in one unit.

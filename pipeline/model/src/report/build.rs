@@ -10,10 +10,11 @@ use super::discovery::{Discovery, ProblemReason};
 use super::helm::HelmRelease;
 use super::parts::{OutcomeWord, WorkloadRecord};
 use super::releases;
+use super::rules::{self, Rule};
 use super::stages::{release_stages, stage_record, stages};
 use super::types::{
-    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, ReferenceRecord, RegistryUse, Report, Run,
-    SignatureVerdict, Stages, Summary,
+    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, Part, ReferenceRecord, RegistryUse, Report,
+    RuleCount, Run, SignatureVerdict, Stages, Summary,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
@@ -39,6 +40,10 @@ pub struct Closing {
     pub cut_short: Option<String>,
     /// What was asked of each registry host.
     pub registries: Vec<RegistryUse>,
+    /// The rules that the run was told to fail on.
+    pub fail_on: Vec<Rule>,
+    /// Which part of a run this is, where several processes share it.
+    pub part: Option<Part>,
 }
 
 /// Makes the report. `dossiers` are by ticket.
@@ -49,6 +54,9 @@ pub struct Closing {
 pub fn build(rows: &RowBook, dossiers: &[Dossier], releases: &[ReleaseDossier], closing: Closing) -> Report {
     let mut images: Vec<_> =
         rows.iter().map(|(key, row)| record(key, row, &dossiers[row.ticket.index()])).collect();
+    for row in &mut images {
+        row.findings = Some(rules::broken_by(row));
+    }
     let hints = rows.iter().map(|(_, row)| row.release.as_deref());
     let helm_releases = releases::records(releases, &mut images, hints);
     let summary = summarise(&images, &helm_releases);
@@ -63,7 +71,18 @@ pub fn build(rows: &RowBook, dossiers: &[Dossier], releases: &[ReleaseDossier], 
         cluster_name: closing.cluster_name,
         namespaces_scanned: namespaces.into_iter().collect(),
     };
-    Report { metadata, images, helm_releases, summary, run: Some(run), truncated: None }
+    let mut report = Report { metadata, images, helm_releases, summary, run: Some(run), truncated: None };
+    count_failing(&mut report);
+    report
+}
+
+/// Counts what breaks one of the rules that the run was told to fail on.
+pub(super) fn count_failing(report: &mut Report) {
+    let Some(fail_on) = report.run.as_ref().map(|run| run.fail_on.clone()) else { return };
+    let failing = (!fail_on.is_empty()).then(|| rules::failing(report, &fail_on));
+    if let Some(run) = &mut report.run {
+        run.failing = failing;
+    }
 }
 
 fn run(
@@ -111,6 +130,9 @@ fn run(
         registries,
         forbidden_namespaces,
         problems,
+        fail_on: closing.fail_on.clone(),
+        failing: None,
+        part: closing.part.clone(),
     }
 }
 
@@ -134,6 +156,7 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
         attestations: attached::attestations(&dossier.provenance),
         update: dossier.update.found().cloned(),
         helm_release: None,
+        findings: None,
         reference: row.image.reference.as_ref().ok().map(|reference| ReferenceRecord {
             registry: reference.registry.to_string(),
             repository: reference.repository.to_string(),
@@ -248,5 +271,22 @@ pub fn summarise(images: &[ImageRecord], releases: &[HelmRelease]) -> Summary {
                 .map(|((stage, kind), images)| FailureCount { stage: stage.to_owned(), kind, images })
                 .collect(),
         ),
+        findings: findings(images, releases),
     }
+}
+
+/// How often each rule is broken; none for a report that does not say.
+fn findings(images: &[ImageRecord], releases: &[HelmRelease]) -> Option<Vec<RuleCount>> {
+    let mut counts: BTreeMap<Rule, (usize, usize)> = BTreeMap::new();
+    for rule in images.iter().flat_map(|row| row.findings.iter().flatten()) {
+        counts.entry(*rule).or_default().0 += 1;
+    }
+    for rule in releases.iter().flat_map(|release| release.findings.iter().flatten()) {
+        counts.entry(*rule).or_default().1 += 1;
+    }
+    let is_told = images.iter().all(|row| row.findings.is_some())
+        && releases.iter().all(|release| release.findings.is_some())
+        && !(images.is_empty() && releases.is_empty());
+    let count = |(rule, (images, helm_releases))| RuleCount { rule, images, helm_releases };
+    is_told.then(|| counts.into_iter().map(count).collect())
 }

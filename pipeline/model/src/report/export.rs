@@ -96,7 +96,7 @@ pub fn markdown(report: &Report) -> String {
     out
 }
 
-fn push(out: &mut String, lines: &[&str]) {
+pub(super) fn push(out: &mut String, lines: &[&str]) {
     for line in lines {
         out.push_str(line);
         out.push('\n');
@@ -128,7 +128,7 @@ fn summary(out: &mut String, report: &Report) {
     out.push('\n');
 }
 
-fn images(out: &mut String, report: &Report) {
+pub(super) fn images(out: &mut String, report: &Report) {
     push(
         out,
         &[
@@ -198,7 +198,7 @@ fn helm_releases(out: &mut String, report: &Report) {
 }
 
 /// Text in a Markdown table cell: one line, no markup, no column of its own.
-fn text(cell: &str) -> String {
+pub(super) fn text(cell: &str) -> String {
     let mut out = String::with_capacity(cell.len());
     for c in cell.chars() {
         match c {
@@ -214,7 +214,7 @@ fn text(cell: &str) -> String {
 }
 
 /// Text between backticks in a table cell.
-fn code(cell: &str) -> String {
+pub(super) fn code(cell: &str) -> String {
     cell.replace(['`', '\n', '\r'], " ").replace('|', "\\|")
 }
 

@@ -85,7 +85,7 @@ impl Finding {
 }
 
 /// Whether a signature does not hold, or a policy is not satisfied.
-fn is_refused(row: &ImageRecord) -> bool {
+pub(super) fn is_refused(row: &ImageRecord) -> bool {
     row.signature.as_ref().is_some_and(|signature| {
         let unsatisfied = signature.policies.iter().flatten().any(|policy| !policy.satisfied);
         signature.verdict == Some(SignatureVerdict::Invalid) || unsatisfied

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{StageRecord, WorkloadRecord};
+use super::rules::Rule;
 use crate::release::Manager;
 use crate::update::UpdateLevel;
 
@@ -61,6 +62,9 @@ pub struct HelmRelease {
     /// The workloads of this report's rows that it made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workloads: Option<Vec<WorkloadRecord>>,
+    /// The rules that it breaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<Rule>>,
     /// How each stage fared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stages: Option<ReleaseStages>,

@@ -2,16 +2,21 @@
 //!
 //! Its fields are those of the older collector's report, each with its name, place and meaning; new facts
 //! stand beside them. [`types`] is the document, [`mod@build`] makes it of rows and dossiers, [`export`] writes
-//! it as CSV and Markdown.
+//! it as CSV and Markdown, [`comment`] as a comment on a pull request, [`sarif`] for code scanning. [`rules`] says what
+//! is wrong with a row.
 
 mod attached;
 pub mod build;
+pub mod comment;
 pub mod discovery;
 pub mod export;
 pub mod finding;
 pub mod helm;
+pub mod join;
 pub mod parts;
 mod releases;
+pub mod rules;
+pub mod sarif;
 pub mod stages;
 pub mod types;
 
@@ -20,4 +25,5 @@ pub use discovery::{Discovery, DiscoveryProblem, ProblemReason};
 pub use finding::Finding;
 pub use helm::*;
 pub use parts::*;
+pub use rules::Rule;
 pub use types::*;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::helm::{HelmRelease, LinkedBy, ManagerRecord, ReleaseLink, ReleaseStages, Storage};
 use super::parts::WorkloadRecord;
+use super::rules::broken_by_release;
 use super::stages::stage_record;
 use super::types::ImageRecord;
 use crate::release::{Managed, ReleaseDossier, ReleaseFacts, ReleaseHint, ReleaseSubject, Stored};
@@ -58,6 +59,9 @@ pub(super) fn records<'a>(
         release.images = Some(images.into_iter().collect()).filter(|images: &Vec<_>| !images.is_empty());
         release.workloads = Some(workloads).filter(|workloads: &Vec<_>| !workloads.is_empty());
     }
+    for release in &mut releases {
+        release.findings = Some(broken_by_release(release));
+    }
     releases.sort_by(|a, b| (&a.namespace, &a.release_name).cmp(&(&b.namespace, &b.release_name)));
     releases
 }
@@ -97,6 +101,7 @@ fn record(dossier: &ReleaseDossier) -> HelmRelease {
         update: update.cloned(),
         images: None,
         workloads: None,
+        findings: None,
         stages: Some(ReleaseStages {
             release: Some(stage_record("release", &dossier.release, None, &dossier.trail)),
             chart: Some(stage_record("chart", &dossier.chart, None, &dossier.trail)),

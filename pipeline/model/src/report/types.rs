@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::discovery::DiscoveryProblem;
 use super::helm::{HelmRelease, ReleaseLink};
 use super::parts::{StageRecord, WorkloadRecord};
+use super::rules::Rule;
 use crate::digest_finding::DriftState;
 use crate::findings::PolicyRecord;
 use crate::sighting::ContainerKind;
@@ -121,6 +122,9 @@ pub struct ImageRecord {
     /// The Helm release that brought it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub helm_release: Option<ReleaseLink>,
+    /// The rules that it breaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<Rule>>,
     /// How each stage fared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stages: Option<Box<Stages>>,
@@ -332,6 +336,21 @@ pub struct Summary {
     /// Failures by stage and kind, in rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<Vec<FailureCount>>,
+    /// How many rows and releases break each rule that is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<RuleCount>>,
+}
+
+/// How many rows and releases break one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleCount {
+    /// The rule.
+    pub rule: Rule,
+    /// Rows.
+    pub images: usize,
+    /// Helm releases.
+    pub helm_releases: usize,
 }
 
 /// How many rows failed in one stage for one kind of reason.
@@ -371,6 +390,27 @@ pub struct Run {
     /// What discovery could not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<DiscoveryProblem>,
+    /// The rules that the run was told to fail on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fail_on: Vec<Rule>,
+    /// How many rows and releases break one of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<usize>,
+    /// Which part of a run this is, where several processes share it. The dashboard joins the parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// A part of a run that several processes share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// The run, the same for all its parts.
+    pub run: String,
+    /// The part, from 0.
+    pub index: u32,
+    /// How many parts the run has.
+    pub count: u32,
 }
 
 /// What was asked of one registry host during a run.
