@@ -1,6 +1,8 @@
 //! References made of the code: docs/configuration.md, docs/report-schema.json, docs/report-schema.md and docs/openapi.json. A
 //! test holds the files against what stands here; `make docs` writes them anew.
 
+pub mod chart;
+
 use std::fmt::Write as _;
 
 use provenance_model::report::Report;

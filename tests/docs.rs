@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use provenance_collector::reference;
+use provenance_collector::options;
+use provenance_collector::reference::{self, chart};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -22,6 +23,31 @@ fn hold(name: &str, text: &str) {
 #[test]
 fn the_configuration_reference_is_what_the_options_say() {
     hold("docs/configuration.md", &reference::configuration());
+}
+
+#[test]
+fn the_chart_sets_every_option_and_its_references_are_what_the_options_say() {
+    hold("chart/options.yaml", &chart::options_file());
+    hold("chart/values.schema.json", &chart::values_schema());
+    let values = std::fs::read_to_string(root().join("chart/values.yaml")).unwrap();
+    let values: serde_json::Value = serde_saphyr::from_str(&values).unwrap();
+    let schema = serde_json::from_str(&chart::values_schema()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<_> = validator.iter_errors(&values).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new(), "chart/values.yaml");
+    hold("docs/chart-values.md", &chart::values_table(&values));
+    let templates: String = std::fs::read_dir(root().join("chart/templates"))
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let serves = |option: &options::Opt| {
+        option.on.contains(&options::On::Collect) || option.on.contains(&options::On::Serve)
+    };
+    for option in options::ALL.iter().filter(|option| serves(option) && chart::path(option).is_none()) {
+        // A pod's own account is its kubeconfig, and an Indexed Job tells each pod which shard it is.
+        let by_kubernetes = ["KUBECONFIG", "PROVENANCE_SHARD"].contains(&option.env);
+        assert!(by_kubernetes || templates.contains(option.env), "no template sets {}", option.env);
+    }
 }
 
 #[test]
