@@ -153,7 +153,20 @@ The variables that values set, of options.yaml: `command` is collect or serve. A
 {{- range $name, $value := $older }}
 {{- if and $value (not (hasKey $env $name)) }}{{ $_ := set $env $name $value }}{{ end }}
 {{- end }}
+{{- $app := .Values.nebariapp }}
+{{- /* The operator makes a public client of this name. */}}
+{{- if and $app.enabled $app.auth.enabled ($front.keycloak | default dict).url (not (hasKey $env "PROVENANCE_OIDC_CLIENT_ID")) }}
+{{- $_ := set $env "PROVENANCE_OIDC_CLIENT_ID" ($app.auth.spaClientId | default (printf "%s-%s-spa" .Release.Namespace (include "pc.fullname" .))) }}
+{{- end }}
 {{- if not (include "pc.issuer" .) }}{{ $_ := unset $env "PROVENANCE_OIDC_CLIENT_ID" }}{{ end }}
+{{- if not (hasKey $env "PROVENANCE_EXTERNAL_URL") }}
+{{- if $app.enabled }}
+{{- $tls := $app.routing.tls | default dict }}
+{{- $_ := set $env "PROVENANCE_EXTERNAL_URL" (printf "%s://%s/" (ternary "http" "https" (eq (toString $tls.enabled) "false")) $app.hostname) }}
+{{- else if .Values.ingress.enabled }}
+{{- $_ := set $env "PROVENANCE_EXTERNAL_URL" (printf "%s://%s%s" (ternary "https" "http" (not (not .Values.ingress.tlsSecret))) .Values.ingress.host .Values.ingress.path) }}
+{{- end }}
+{{- end }}
 {{- $_ := set $env "PROVENANCE_DASHBOARD_ADDR" (printf ":%d" (int .Values.webUI.port)) }}
 {{- $_ := set $env "PROVENANCE_DASHBOARD_INTERNAL_ADDR" (printf ":%d" (int .Values.webUI.internalPort)) }}
 {{- $_ := set $env "PROVENANCE_NAMESPACE" .Release.Namespace }}

@@ -220,7 +220,7 @@ impl Cluster {
     /// # Panics
     ///
     /// Where that takes longer than half a minute.
-    async fn until_served(&self, collection: &str) {
+    pub(crate) async fn until_served(&self, collection: &str) {
         for _ in 0..300 {
             let request = Request::get(collection).body(Vec::new()).expect("the request is valid");
             if self.admin.request::<Value>(request).await.is_ok() {
