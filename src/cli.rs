@@ -232,6 +232,7 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let sinks = sinks(&config, &client)?;
     check(&sinks)?;
     let Assembled { trust, problems } = std::mem::take(&mut config.trust).assemble(Some(&client)).await?;
+    let turned_off = config.turned_off();
     let shard = config.shard.as_ref().map(|(shard, _)| *shard).unwrap_or_default();
     let helm = config.helm.take().map(|settings| Helm {
         client: client.clone(),
@@ -248,6 +249,7 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let about = About {
         cluster_name: config.cluster_name.clone(),
         problems,
+        turned_off,
         fail_on: config.fail_on.clone(),
         shard: config.shard.clone(),
     };

@@ -307,6 +307,22 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What `collect` is told not to read, and what is missing for it.
+    pub fn turned_off(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.helm.is_none() {
+            told.push("Helm releases are not looked for (--helm-enabled=false)".to_owned());
+        }
+        if !self.pull_secrets {
+            told.push(
+                "pull secrets are not read (--pull-secrets=false): private images are asked for without them".to_owned(),
+            );
+        }
+        told
+    }
+}
+
 /// Reads options one by one and keeps every error.
 struct Reader<'a> {
     command: On,

@@ -65,6 +65,8 @@ pub struct About {
     pub cluster_name: Option<String>,
     /// What could not be read before the run began.
     pub problems: Vec<DiscoveryProblem>,
+    /// What is not read on purpose, a sentence each.
+    pub turned_off: Vec<String>,
     /// The rules that it fails on.
     pub fail_on: Vec<Rule>,
     /// Which share of a run it is, and of which run.
@@ -153,6 +155,7 @@ pub async fn run(
         discovery,
         cut_short: order.why.get().cloned(),
         registries: means.client.tallies(),
+        turned_off: about.turned_off,
         fail_on: about.fail_on,
         part: about.shard.map(|(shard, run)| Part { run, index: shard.index, count: shard.count }),
     };

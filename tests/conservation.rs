@@ -169,6 +169,7 @@ async fn run(
         discovery: Discovery::default(),
         cut_short: None,
         registries: vec![],
+        turned_off: vec![],
         fail_on: vec![],
         part: None,
     };

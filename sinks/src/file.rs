@@ -267,6 +267,7 @@ mod tests {
             discovery: Discovery::default(),
             cut_short: None,
             registries: vec![],
+            turned_off: vec![],
             fail_on: vec![],
             part: None,
         };

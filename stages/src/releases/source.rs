@@ -125,9 +125,7 @@ impl Search<'_> {
                 Err(error) => return self.problem(kind, &error, None),
             }
         }
-        let names: Vec<String> =
-            if is_everywhere { self.read.to_vec() } else { self.is_wanted.include.iter().cloned().collect() };
-        for namespace in names.into_iter().filter(|name| self.is_wanted.is(name)).collect::<Vec<_>>() {
+        for namespace in self.namespaces() {
             let path = format!("/api/v1/namespaces/{namespace}/{plural}?{query}");
             if let Err(error) = self.list_records(&path, kind).await {
                 let is_over = error == ReadError::Stopped;
@@ -257,38 +255,60 @@ impl Search<'_> {
                 return Vec::new();
             }
         }
-        let reader = self.reader.clone();
-        let path = format!("/apis/{version}/{plural}");
-        let mut pages = reader.list(&path, Detail::Whole);
         let mut found = Vec::new();
-        loop {
-            match pages.next::<serde_json::Value>().await {
-                Ok(Some(page)) => {
-                    for object in page {
-                        let named: Named =
-                            serde_json::from_value(object["metadata"].clone()).unwrap_or_default();
-                        match serde_json::from_value(object) {
-                            Ok(read) => found.push(read),
-                            Err(error) => {
-                                let message = format!(
-                                    "{kind} {}/{} could not be read: {error}",
-                                    named.namespace, named.name
-                                );
-                                let error = ReadError::Failed(message.clone());
-                                self.note(kind, &error, message);
-                            }
-                        }
+        let mut error = match self.objects(&format!("/apis/{version}/{plural}"), kind, &mut found).await {
+            Ok(()) => return found,
+            Err(error) => error,
+        };
+        if let ReadError::Forbidden(_) = error {
+            // A manager elsewhere is not seen then; those in the namespaces that are read are.
+            let mut refused = None;
+            for namespace in self.namespaces() {
+                let path = format!("/apis/{version}/namespaces/{namespace}/{plural}");
+                refused = self.objects(&path, kind, &mut found).await.err().or(refused);
+            }
+            match refused {
+                Some(last) => error = last,
+                None => return found,
+            }
+        }
+        let message = format!("what {kind} objects manage is not known: {error}{}", fix(&error, plural));
+        self.note(kind, &error, message);
+        found
+    }
+
+    /// The namespaces to read one by one.
+    fn namespaces(&self) -> Vec<String> {
+        let include = &self.is_wanted.include;
+        let names: Vec<_> =
+            if include.is_empty() { self.read.to_vec() } else { include.iter().cloned().collect() };
+        names.into_iter().filter(|name| self.is_wanted.is(name)).collect()
+    }
+
+    /// The objects below a path; one that cannot be read is told and left out.
+    async fn objects<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        kind: &str,
+        found: &mut Vec<T>,
+    ) -> Result<(), ReadError> {
+        let reader = self.reader.clone();
+        let mut pages = reader.list(path, Detail::Whole);
+        while let Some(page) = pages.next::<serde_json::Value>().await? {
+            for object in page {
+                let named: Named = serde_json::from_value(object["metadata"].clone()).unwrap_or_default();
+                match serde_json::from_value(object) {
+                    Ok(read) => found.push(read),
+                    Err(error) => {
+                        let message =
+                            format!("{kind} {}/{} could not be read: {error}", named.namespace, named.name);
+                        let error = ReadError::Failed(message.clone());
+                        self.note(kind, &error, message);
                     }
-                }
-                Ok(None) => return found,
-                Err(error) => {
-                    let message =
-                        format!("what {kind} objects manage is not known: {error}{}", fix(&error, plural));
-                    self.note(kind, &error, message);
-                    return found;
                 }
             }
         }
+        Ok(())
     }
 
     /// Something without which rows say less.

@@ -111,6 +111,20 @@ impl Cluster {
         etcd
     }
 
+    /// The API server's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate that the API server shows.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be read.
+    pub fn certificate(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("certs/apiserver.crt")).expect("it is there")
+    }
+
     /// Creates an object below this collection; answers it as it is stored.
     ///
     /// # Panics

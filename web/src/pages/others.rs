@@ -124,6 +124,9 @@ struct Run {
     registries: Vec<RegistryUse>,
     failures: Vec<Failure>,
     problems: Vec<(String, String)>,
+    turned_off: Vec<String>,
+    /// How often each rule is broken, and whether the run fails on it.
+    rules: Vec<(String, usize, bool)>,
     broken: Vec<(String, String)>,
     failed_href: String,
     is_older: bool,
@@ -163,11 +166,18 @@ pub(super) async fn run(visit: Visit) -> Page {
         let what = [problem.kind.as_deref(), problem.namespace.as_deref()];
         (what.into_iter().flatten().collect::<Vec<_>>().join(" in "), problem.message.clone())
     });
+    let fail_on = run.map(|run| run.fail_on.clone()).unwrap_or_default();
+    let rules = report.summary.findings.iter().flatten().map(|count| {
+        let fails = fail_on.iter().any(|on| on.covers(count.rule));
+        (count.rule.to_string(), count.images + count.helm_releases, fails)
+    });
     shown(&Run {
         facts,
         registries: run.map(|run| run.registries.clone()).unwrap_or_default(),
         failures: failures.collect(),
         problems: problems.collect(),
+        turned_off: run.map(|run| run.turned_off.clone()).unwrap_or_default(),
+        rules: rules.collect(),
         broken: listing.broken.clone(),
         failed_href: Params::new([("report", params.get("report")), ("failed", "true")]).to("images"),
         is_older: run.is_none(),

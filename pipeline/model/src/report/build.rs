@@ -40,6 +40,8 @@ pub struct Closing {
     pub cut_short: Option<String>,
     /// What was asked of each registry host.
     pub registries: Vec<RegistryUse>,
+    /// What was not read on purpose, a sentence each.
+    pub turned_off: Vec<String>,
     /// The rules that the run was told to fail on.
     pub fail_on: Vec<Rule>,
     /// Which part of a run this is, where several processes share it.
@@ -130,6 +132,7 @@ fn run(
         registries,
         forbidden_namespaces,
         problems,
+        turned_off: closing.turned_off.clone(),
         fail_on: closing.fail_on.clone(),
         failing: None,
         part: closing.part.clone(),

@@ -172,6 +172,7 @@ fn run(parts: &[PartReport], count: u32, fail_on: Vec<Rule>, failing: Option<usi
         registries: registries.into_values().collect(),
         forbidden_namespaces: forbidden.into_iter().collect(),
         problems: problems.into_iter().collect(),
+        turned_off: runs.first().map(|(_, run)| run.turned_off.clone()).unwrap_or_default(),
         fail_on,
         failing,
         part: None,

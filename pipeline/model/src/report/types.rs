@@ -390,6 +390,9 @@ pub struct Run {
     /// What discovery could not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<DiscoveryProblem>,
+    /// What was not read on purpose, and what is missing for it, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turned_off: Vec<String>,
     /// The rules that the run was told to fail on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fail_on: Vec<Rule>,
