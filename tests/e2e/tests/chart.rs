@@ -91,44 +91,10 @@ const COMBINATIONS: &[&[&str]] = &[
     ],
 ];
 
-/// The values of the first README, and of later ones, as their users wrote them.
-const FIRST: &str = r#"
-schedule: "0 6 * * *"
-config: {namespaces: [], excludeNamespaces: [kube-system], verifySignatures: true, cosignPublicKey: "", checkSBOM: true,
-  checkProvenance: true, checkUpdates: true, updateLevel: "patch", skipPrerelease: true, helmEnabled: true, reportOutput: "pvc",
-  reportPath: /reports, reportRetention: "168h", reportConfigMap: provenance-report, registryTimeout: 30s, clusterName: "prod"}
-persistence: {enabled: true, size: 1Gi, storageClass: "", accessModes: [ReadWriteOnce]}
-webUI: {enabled: true}
-nebariapp: {enabled: false}
-image: {repository: quay.io/nebari/provenance-collector, tag: "", pullPolicy: IfNotPresent}
-imagePullSecrets: []
-resources: {requests: {cpu: 100m, memory: 256Mi}, limits: {cpu: 500m, memory: 512Mi}}
-serviceAccount: {create: true, name: "", annotations: {}}
-rbac: {create: true}
-backoffLimit: 3
-activeDeadlineSeconds: 3600
-successfulJobsHistoryLimit: 3
-failedJobsHistoryLimit: 3
-concurrencyPolicy: Forbid
-nameOverride: ""
-fullnameOverride: ""
-"#;
-const LATER: &str = r##"
-config: {reportUploadTimeout: 45s, reportRetention: "-1"}
-persistence: {mode: http, storageClass: "", size: 2Gi, accessModes: [ReadWriteOnce]}
-webUI: {enabled: true, replicas: 1, port: 8080, internalPort: 8081, uploadMaxBytes: 16777216, features: {timelineDeltas: true},
-  resources: {requests: {cpu: 50m, memory: 64Mi}, limits: {cpu: 200m, memory: 128Mi}},
-  oidcIssuer: "http://keycloak.keycloak.svc:8080/realms/nebari", adminGroups: [/admin], manualJobTTL: "2h"}
-registryCredentials: {existingSecret: regcred}
-frontend: {enabled: true, replicas: 1, image: {repository: ghcr.io/nebari-dev/frontend, tag: "", pullPolicy: IfNotPresent},
-  port: 8080, service: {port: 8080}, title: "Acme", keycloak: {url: "https://keycloak.example.com", realm: nebari, clientId: ""},
-  branding: {logoUrl: "https://example.com/l.svg", logoUrlDark: "", faviconUrl: "", theme: {light: {primary: "#123456"}, dark: {}}},
-  resources: {requests: {cpu: 25m, memory: 32Mi}, limits: {cpu: 200m, memory: 128Mi}}}
-nebariapp: {enabled: true, hostname: provenance.example.com, service: {name: "", port: ""}, routing: {tls: {enabled: true}},
-  auth: {enabled: true, provider: keycloak, enforceAtGateway: false, scopes: [openid, profile, email, groups], groups: [],
-  spaClientId: ""}, landingPage: {enabled: true, displayName: "Provenance Collector", description: "x", icon: "", category: "Platform",
-  priority: 10, healthCheck: {enabled: true, path: /healthz, intervalSeconds: 30, timeoutSeconds: 5}}, gateway: ""}
-"##;
+/// The values of the first README, or of later ones, as their users wrote them.
+fn older_values(age: &str) -> PathBuf {
+    root().join(format!("tests/e2e/data/older-values/{age}.yaml"))
+}
 
 fn values_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -157,8 +123,6 @@ async fn every_example_and_every_combination_is_valid_and_taken_by_the_api_serve
     let schemas = tempfile::tempdir().unwrap();
     cluster.write_schemas(schemas.path()).await;
     let older = tempfile::tempdir().unwrap();
-    std::fs::write(older.path().join("first.yaml"), FIRST).unwrap();
-    std::fs::write(older.path().join("later.yaml"), LATER).unwrap();
 
     let mut sets: Vec<(String, Vec<String>)> = COMBINATIONS
         .iter()
@@ -167,7 +131,7 @@ async fn every_example_and_every_combination_is_valid_and_taken_by_the_api_serve
             (values.join(" "), set.collect())
         })
         .collect();
-    let files = values_files().into_iter().chain(["first", "later"].map(|name| older.path().join(format!("{name}.yaml"))));
+    let files = values_files().into_iter().chain(["first", "later"].map(older_values));
     sets.extend(files.map(|file| {
         let file = file.display().to_string();
         (file.clone(), vec!["-f".to_owned(), file])
@@ -332,13 +296,11 @@ fn the_defaults_are_those_of_the_first_readme_and_http_where_the_dashboard_is_on
 
 #[test]
 fn older_values_make_the_objects_of_the_same_names() {
-    let folder = tempfile::tempdir().unwrap();
-    let rendered = |name: &str, values: &str| {
-        let file = folder.path().join(name);
-        std::fs::write(&file, values).unwrap();
+    let rendered = |age: &str| {
+        let file = older_values(age);
         documents(&template(3, "provenance-collector", "audit", &["-f", file.to_str().unwrap()]).unwrap())
     };
-    let first = rendered("first.yaml", FIRST);
+    let first = rendered("first");
     for (kind, name) in [
         ("CronJob", "provenance-collector"),
         ("ServiceAccount", "provenance-collector"),
@@ -352,7 +314,7 @@ fn older_values_make_the_objects_of_the_same_names() {
         object(&first, kind, name);
     }
     assert_eq!(object(&first, "ConfigMap", "provenance-collector-config")["data"]["PROVENANCE_REPORT_OUTPUT"], "pvc");
-    let later = rendered("later.yaml", LATER);
+    let later = rendered("later");
     for (kind, name) in [
         ("NebariApp", "provenance-collector"),
         ("Service", "provenance-collector-web-internal"),
