@@ -316,7 +316,8 @@ impl Config {
         }
         if !self.pull_secrets {
             told.push(
-                "pull secrets are not read (--pull-secrets=false): private images are asked for without them".to_owned(),
+                "pull secrets are not read (--pull-secrets=false): private images are asked for without them"
+                    .to_owned(),
             );
         }
         told

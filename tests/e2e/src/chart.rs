@@ -12,7 +12,11 @@ use crate::process::{run, tool};
 
 /// The project's folder.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate is two folders deep").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("this crate is two folders deep")
+        .to_owned()
 }
 
 /// The documents of a YAML text, without empty ones.
@@ -54,15 +58,17 @@ pub fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
 }
 
 impl Cluster {
-    /// Installs the CustomResourceDefinitions of everything the chart and the examples make or read.
+    /// Installs the `CustomResourceDefinition`s of everything the chart and the examples make or read.
     ///
     /// # Panics
     ///
     /// Where one is refused.
     pub async fn install_crds(&self) {
         let folder = tool("crds/application-crd.yaml").parent().expect("it is in a folder").to_owned();
-        let mut files: Vec<_> =
-            std::fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it is read").path()).collect();
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .expect("it is there")
+            .map(|entry| entry.expect("it is read").path())
+            .collect();
         files.push(root().join("tests/e2e/data/nebariapp-crd.yaml"));
         for file in files {
             let text = std::fs::read_to_string(&file).expect("it is read");
@@ -72,7 +78,8 @@ impl Cluster {
                 let name = crd["metadata"]["name"].as_str().expect("it has a name").to_owned();
                 let group = crd["spec"]["group"].as_str().expect("it has a group").to_owned();
                 let plural = crd["spec"]["names"]["plural"].as_str().expect("it has a plural").to_owned();
-                self.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &name, &crd, "").await
+                self.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &name, &crd, "")
+                    .await
                     .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
                 for version in crd["spec"]["versions"].as_array().expect("it has versions") {
                     let version = version["name"].as_str().expect("a version has a name");
@@ -87,7 +94,13 @@ impl Cluster {
     /// # Errors
     ///
     /// What the API server says.
-    pub async fn apply(&self, collection: &str, name: &str, object: &Value, query: &str) -> Result<Value, String> {
+    pub async fn apply(
+        &self,
+        collection: &str,
+        name: &str,
+        object: &Value,
+        query: &str,
+    ) -> Result<Value, String> {
         let path = format!("{collection}/{name}?fieldManager=test&force=true&fieldValidation=Strict{query}");
         let request = Request::patch(path).header("content-type", "application/apply-patch+yaml");
         let request = request.body(object.to_string().into_bytes()).expect("the request is valid");
@@ -109,7 +122,8 @@ impl Cluster {
         let of_kind = |resource: &&Value| {
             resource["kind"] == object["kind"] && !resource["name"].as_str().unwrap_or_default().contains('/')
         };
-        let resource = resources.iter().find(of_kind).unwrap_or_else(|| panic!("{} is not served", object["kind"]));
+        let resource =
+            resources.iter().find(of_kind).unwrap_or_else(|| panic!("{} is not served", object["kind"]));
         let plural = resource["name"].as_str().expect("a resource has a name");
         if resource["namespaced"] == true {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or(namespace);
@@ -133,15 +147,18 @@ impl Cluster {
         }
     }
 
-    /// Writes the API server's own OpenAPI as schemas for kubeconform; answers the folder.
+    /// Writes the API server's own `OpenAPI` as schemas for kubeconform; answers the folder.
     ///
     /// # Panics
     ///
     /// Where it cannot be read.
     pub async fn write_schemas(&self, folder: &Path) {
         let asked = Request::get("/openapi/v2").header("accept", "application/json").body(Vec::new());
-        let document: Value =
-            self.admin.request(asked.expect("the request is valid")).await.expect("the API server describes itself");
+        let document: Value = self
+            .admin
+            .request(asked.expect("the request is valid"))
+            .await
+            .expect("the API server describes itself");
         let mut definitions = document["definitions"].clone();
         definitions.as_object_mut().expect("it has definitions").values_mut().for_each(strict);
         let mut by_kind: BTreeMap<String, String> = BTreeMap::new();
@@ -159,12 +176,13 @@ impl Cluster {
         std::fs::write(folder.join("definitions.json"), all).expect("the folder is writable");
         for (file, name) in by_kind {
             let schema = json!({"$ref": format!("definitions.json#/definitions/{name}")});
-            std::fs::write(folder.join(format!("{file}.json")), schema.to_string()).expect("the folder is writable");
+            std::fs::write(folder.join(format!("{file}.json")), schema.to_string())
+                .expect("the folder is writable");
         }
     }
 }
 
-/// Refuses fields that are none, and takes what OpenAPI 2 cannot say: numbers for quantities, either for ports.
+/// Refuses fields that are none, and takes what `OpenAPI` 2 cannot say: numbers for quantities, either for ports.
 fn strict(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     let format = object.get("format").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -172,7 +190,8 @@ fn strict(schema: &mut Value) {
         object.insert("type".into(), json!(["string", "integer"]));
         object.remove("format");
     }
-    if object.get("description").and_then(Value::as_str).is_some_and(|text| text.starts_with("Quantity is a")) {
+    if object.get("description").and_then(Value::as_str).is_some_and(|text| text.starts_with("Quantity is a"))
+    {
         object.insert("type".into(), json!(["string", "number"]));
     }
     if object.contains_key("properties")

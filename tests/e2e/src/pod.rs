@@ -37,7 +37,7 @@ impl Default for Node {
 #[derive(Debug)]
 pub struct Pod {
     command: Command,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A pod that runs. Ended with its namespaces when dropped.
@@ -49,8 +49,13 @@ pub struct RunningPod {
 
 impl Drop for RunningPod {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        self.child.kill().ok();
+        // unshare's signal is not passed on to who changed its user; the namespace ends with its first process.
+        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let first = std::fs::read_to_string(children).unwrap_or_default();
+        for child in first.split_whitespace() {
+            // It may have ended by itself.
+            Command::new("kill").args(["-KILL", child]).status().ok();
+        }
         self.child.wait().ok();
     }
 }
@@ -102,7 +107,8 @@ impl Node {
         line("mount --rbind /proc proc && mount --rbind /dev dev".into());
         let hosts: String =
             self.hosts.iter().map(|name| format!("127.0.0.1 {name}\n")).collect::<Vec<_>>().concat();
-        std::fs::write(folder.path().join("hosts"), format!("127.0.0.1 localhost\n{hosts}")).expect("writable");
+        std::fs::write(folder.path().join("hosts"), format!("127.0.0.1 localhost\n{hosts}"))
+            .expect("writable");
         line(format!("cp {} etc/hosts", folder.path().join("hosts").display()));
         line(format!("touch collector && mount --bind {} collector", collector().display()));
         let mut mounts: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -142,7 +148,7 @@ impl Node {
         command.args(environment.iter().map(|(name, value)| format!("{name}={value}")));
         command.arg("/collector");
         command.args(container["args"].as_array().expect("a container has arguments").iter().map(text));
-        Pod { command, _folder: folder }
+        Pod { command, folder }
     }
 
     async fn environment(
@@ -169,7 +175,8 @@ impl Node {
             let value = match field.and_then(|path| path.strip_prefix("metadata.labels['")) {
                 Some(label) => {
                     let label = label.trim_end_matches("']");
-                    let added = labels.iter().find(|(name, _)| *name == label).map(|(_, value)| (*value).to_owned());
+                    let added =
+                        labels.iter().find(|(name, _)| *name == label).map(|(_, value)| (*value).to_owned());
                     added.unwrap_or_else(|| text(&template["metadata"]["labels"][label]))
                 }
                 None => text(&entry["value"]),
@@ -207,12 +214,13 @@ impl Node {
             let content = cluster.token(namespace, &account, token["audience"].as_str()).await;
             std::fs::write(folder.join(text(&token["path"])), content).expect("writable");
         }
-        let (plural, object) = match (volume["configMap"]["name"].as_str(), volume["secret"]["secretName"].as_str()) {
-            (Some(name), _) => ("configmaps", name.to_owned()),
-            (_, Some(name)) => ("secrets", name.to_owned()),
-            _ if volume["projected"].is_object() => return folder,
-            _ => panic!("a volume of a kind that is not known: {volume}"),
-        };
+        let (plural, object) =
+            match (volume["configMap"]["name"].as_str(), volume["secret"]["secretName"].as_str()) {
+                (Some(name), _) => ("configmaps", name.to_owned()),
+                (_, Some(name)) => ("secrets", name.to_owned()),
+                _ if volume["projected"].is_object() => return folder,
+                _ => panic!("a volume of a kind that is not known: {volume}"),
+            };
         let path = format!("/api/v1/namespaces/{namespace}/{plural}/{object}");
         let data = cluster.get(&path).await["data"].clone();
         let source = if plural == "secrets" { &volume["secret"] } else { &volume["configMap"] };
@@ -223,7 +231,11 @@ impl Node {
         let items = items.unwrap_or_else(|| all.keys().map(|key| (key.clone(), key.clone())).collect());
         for (key, file) in items {
             let value = text(all.get(&key).unwrap_or_else(|| panic!("{path} has no {key}")));
-            let bytes = if plural == "secrets" { STANDARD.decode(value).expect("base64") } else { value.into_bytes() };
+            let bytes = if plural == "secrets" {
+                STANDARD.decode(value).expect("base64")
+            } else {
+                value.into_bytes()
+            };
             std::fs::write(folder.join(file), bytes).expect("writable");
         }
         folder
@@ -238,7 +250,9 @@ fn shared(folder: &Path, group: u64) {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
 }
 
 impl Pod {
@@ -248,9 +262,11 @@ impl Pod {
     ///
     /// Where it cannot be started.
     pub async fn run(mut self) -> Output {
-        tokio::task::spawn_blocking(move || self.command.stdin(Stdio::null()).output().expect("unshare starts"))
-            .await
-            .expect("it does not panic")
+        tokio::task::spawn_blocking(move || {
+            self.command.stdin(Stdio::null()).output().expect("unshare starts")
+        })
+        .await
+        .expect("it does not panic")
     }
 
     /// Starts it, its log in a file.
@@ -261,8 +277,9 @@ impl Pod {
     pub fn start(mut self, log: &Path) -> RunningPod {
         let out = std::fs::File::create(log).expect("the folder is writable");
         let err = out.try_clone().expect("a file can be cloned");
-        let child = self.command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("unshare starts");
-        RunningPod { child, _folder: self._folder }
+        let child =
+            self.command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("unshare starts");
+        RunningPod { child, _folder: self.folder }
     }
 }
 

@@ -14,7 +14,12 @@ const COMBINATIONS: &[&[&str]] = &[
     &[],
     &["webUI.enabled=true"],
     &["webUI.enabled=true", "persistence.mode=pvc"],
-    &["webUI.enabled=true", "persistence.mode=pvc", "persistence.accessModes={ReadWriteMany}", "webUI.replicas=3"],
+    &[
+        "webUI.enabled=true",
+        "persistence.mode=pvc",
+        "persistence.accessModes={ReadWriteMany}",
+        "webUI.replicas=3",
+    ],
     &["persistence.mode=configmap", "persistence.enabled=false"],
     &["webUI.enabled=true", "persistence.mode=http\\,configmap"],
     &["webUI.enabled=true", "persistence.mode=http\\,pvc\\,configmap"],
@@ -61,12 +66,24 @@ const COMBINATIONS: &[&[&str]] = &[
         "registryClientCert.existingSecret=c",
         "config.registryClientCertHosts={registry.lan}",
     ],
-    &["trust.keys.existingSecret=keys", "trust.trustedRoot.existingConfigMap=root", "trust.existingConfigMap=p"],
+    &[
+        "trust.keys.existingSecret=keys",
+        "trust.trustedRoot.existingConfigMap=root",
+        "trust.existingConfigMap=p",
+    ],
     &["config.config.updates.level=minor", "config.registryMirrors={docker.io=mirror.lan/hub}"],
     &["timeZone=Europe/Berlin", "suspend=true", "startingDeadlineSeconds=600", "ttlSecondsAfterFinished=60"],
-    &["image.digest=sha256:489075c9ca37b7e08a7a71d30b69010cdf1b151396a5feeef7ca5b63134c887e", "image.pullPolicy=Always"],
+    &[
+        "image.digest=sha256:489075c9ca37b7e08a7a71d30b69010cdf1b151396a5feeef7ca5b63134c887e",
+        "image.pullPolicy=Always",
+    ],
     &["nameOverride=pc", "fullnameOverride=provenance"],
-    &["activeDeadlineSeconds=null", "backoffLimit=0", "concurrencyPolicy=Replace", "networkPolicy.enabled=false"],
+    &[
+        "activeDeadlineSeconds=null",
+        "backoffLimit=0",
+        "concurrencyPolicy=Replace",
+        "networkPolicy.enabled=false",
+    ],
     &[
         "stages.digest.workers=16",
         "stages.update.timeout=1m",
@@ -74,7 +91,12 @@ const COMBINATIONS: &[&[&str]] = &[
         "config.registryConcurrency=2",
         "telemetry.otlpEndpoint=http://otel:4317",
     ],
-    &["webUI.enabled=true", "persistence.existingClaim=mine", "webUI.replicas=2", "persistence.storageClass=-"],
+    &[
+        "webUI.enabled=true",
+        "persistence.existingClaim=mine",
+        "webUI.replicas=2",
+        "persistence.storageClass=-",
+    ],
     &["webUI.enabled=true", "webUI.brand.title=Acme", "webUI.brand.themeLight.primary=#3451d1"],
     &[
         "nodeSelector.disk=ssd",
@@ -140,7 +162,8 @@ async fn every_example_and_every_combination_is_valid_and_taken_by_the_api_serve
     for (what, arguments) in &sets {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let [three, four] = [3, 4].map(|helm| {
-            template(helm, "pc", "audit", &arguments).unwrap_or_else(|error| panic!("{what}: helm {helm}: {error}"))
+            template(helm, "pc", "audit", &arguments)
+                .unwrap_or_else(|error| panic!("{what}: helm {helm}: {error}"))
         });
         let objects = documents(&three);
         assert_eq!(objects, documents(&four), "{what}: both versions of Helm render the same");
@@ -153,7 +176,10 @@ async fn every_example_and_every_combination_is_valid_and_taken_by_the_api_serve
         conform(schemas.path(), file, &text);
         let objects = documents(&text);
         cluster.would_take(file, &objects, "audit").await;
-        for values in objects.iter().flat_map(|one| [&one["spec"]["values"], &one["spec"]["source"]["helm"]["valuesObject"]]) {
+        for values in objects
+            .iter()
+            .flat_map(|one| [&one["spec"]["values"], &one["spec"]["source"]["helm"]["valuesObject"]])
+        {
             if values.is_object() {
                 let own = older.path().join("own.yaml");
                 std::fs::write(&own, values.to_string()).unwrap();
@@ -180,14 +206,20 @@ fn least_privilege(what: &str, objects: &[Value]) {
             _ => continue,
         };
         let pod = &spec["securityContext"];
-        assert_eq!((&pod["runAsNonRoot"], &pod["runAsUser"], &spec["enableServiceLinks"]), (&json!(true), &json!(65532), &json!(false)));
+        assert_eq!(
+            (&pod["runAsNonRoot"], &pod["runAsUser"], &spec["enableServiceLinks"]),
+            (&json!(true), &json!(65532), &json!(false))
+        );
         assert_eq!(pod["seccompProfile"]["type"], "RuntimeDefault");
         for container in spec["containers"].as_array().unwrap() {
             let context = &container["securityContext"];
             assert_eq!(context["readOnlyRootFilesystem"], true, "{what}");
             assert_eq!(context["allowPrivilegeEscalation"], false);
             assert_eq!(context["capabilities"]["drop"], json!(["ALL"]));
-            assert!(container["resources"]["limits"]["memory"].is_string() && container["resources"]["requests"]["cpu"].is_string());
+            assert!(
+                container["resources"]["limits"]["memory"].is_string()
+                    && container["resources"]["requests"]["cpu"].is_string()
+            );
         }
     }
 }
@@ -233,7 +265,8 @@ fn every_option_has_a_value_that_reaches_the_program() {
     let options = std::fs::read_to_string(root().join("chart/options.yaml")).unwrap();
     let options: Value = documents(&options).remove(0);
     let schema: Value =
-        serde_json::from_str(&std::fs::read_to_string(root().join("chart/values.schema.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(root().join("chart/values.schema.json")).unwrap())
+            .unwrap();
     for command in ["collect", "serve"] {
         for option in options[command].as_array().unwrap() {
             let (env, path) = (option["env"].as_str().unwrap(), option["path"].as_str().unwrap());
@@ -244,10 +277,21 @@ fn every_option_has_a_value_that_reaches_the_program() {
                 ("config.reportPath", _) => "/elsewhere".into(),
                 ("config.reportOutput", _) => "configmap".into(),
                 ("config.config", _) => "/a/file.yaml".into(),
-                ("config.reportUploadUrl" | "webUI.oidcIssuer" | "webUI.externalUrl", _) => "https://a.example.com/x".into(),
-                ("webUI.uploadAudience" | "webUI.uploadAccounts" | "webUI.namespace" | "webUI.cronjobName" | "webUI.oidcClientId", _) => continue,
+                ("config.reportUploadUrl" | "webUI.oidcIssuer" | "webUI.externalUrl", _) => {
+                    "https://a.example.com/x".into()
+                }
+                (
+                    "webUI.uploadAudience"
+                    | "webUI.uploadAccounts"
+                    | "webUI.namespace"
+                    | "webUI.cronjobName"
+                    | "webUI.oidcClientId",
+                    _,
+                ) => continue,
                 (_, Some(choices)) => choices[0].to_string().trim_matches('"').to_owned(),
-                _ if described["pattern"].as_str().is_some_and(|pattern| pattern.contains("ns|us")) => "17s".into(),
+                _ if described["pattern"].as_str().is_some_and(|pattern| pattern.contains("ns|us")) => {
+                    "17s".into()
+                }
                 _ if described["type"].to_string().contains("integer") => "17".into(),
                 _ if path.contains("theme") => "x".into(),
                 _ => "x".into(),
@@ -313,7 +357,10 @@ fn older_values_make_the_objects_of_the_same_names() {
     ] {
         object(&first, kind, name);
     }
-    assert_eq!(object(&first, "ConfigMap", "provenance-collector-config")["data"]["PROVENANCE_REPORT_OUTPUT"], "pvc");
+    assert_eq!(
+        object(&first, "ConfigMap", "provenance-collector-config")["data"]["PROVENANCE_REPORT_OUTPUT"],
+        "pvc"
+    );
     let later = rendered("later");
     for (kind, name) in [
         ("NebariApp", "provenance-collector"),
@@ -324,12 +371,18 @@ fn older_values_make_the_objects_of_the_same_names() {
     ] {
         object(&later, kind, name);
     }
-    assert!(later.iter().all(|one| one["kind"] != "Deployment" || one["metadata"]["name"] == "provenance-collector-web"));
+    assert!(
+        later
+            .iter()
+            .all(|one| one["kind"] != "Deployment" || one["metadata"]["name"] == "provenance-collector-web")
+    );
     let app = object(&later, "NebariApp", "provenance-collector");
     assert_eq!(app["spec"]["service"], json!({"name": "provenance-collector-web", "port": 8080}));
     let web = object(&later, "Deployment", "provenance-collector-web");
     let list = web["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
-    let value = |name: &str| list.iter().find(|entry| entry["name"] == name).map(|entry| entry["value"].as_str().unwrap());
+    let value = |name: &str| {
+        list.iter().find(|entry| entry["name"] == name).map(|entry| entry["value"].as_str().unwrap())
+    };
     assert_eq!(value("PROVENANCE_DASHBOARD_TITLE"), Some("Acme"));
     assert_eq!(value("PROVENANCE_DASHBOARD_THEME_LIGHT"), Some(r##"{"primary":"#123456"}"##));
     assert_eq!(value("PROVENANCE_FEATURE_TIMELINE_DELTAS"), Some("true"));
@@ -340,9 +393,15 @@ fn older_values_make_the_objects_of_the_same_names() {
 
 #[test]
 fn the_examples_of_alerts_are_the_charts() {
-    let chart = std::fs::read_to_string(root().join("chart/alerts.yaml")).unwrap().replace("STALE_AFTER_SECONDS", "129600");
+    let chart = std::fs::read_to_string(root().join("chart/alerts.yaml"))
+        .unwrap()
+        .replace("STALE_AFTER_SECONDS", "129600");
     let example = std::fs::read_to_string(root().join("examples/alerts/rules.yaml")).unwrap();
-    assert_eq!(documents(&chart), documents(&example), "examples/alerts/rules.yaml is not chart/alerts.yaml any more");
+    assert_eq!(
+        documents(&chart),
+        documents(&example),
+        "examples/alerts/rules.yaml is not chart/alerts.yaml any more"
+    );
     let rules = provenance_e2e::process::tool("promtool");
     let mut tested = std::process::Command::new(rules);
     tested.args(["test", "rules"]).arg(root().join("examples/alerts/tests.yaml"));

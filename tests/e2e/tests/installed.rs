@@ -19,7 +19,8 @@ const NAME: &str = "provenance-collector";
 /// Installs the chart, or upgrades to it.
 fn install(kubeconfig: &Path, namespace: &str, values: &[&str]) {
     let chart = root().join("chart");
-    let mut arguments = vec!["upgrade", "--install", "--force-conflicts", NAME, chart.to_str().unwrap(), "-n", namespace];
+    let mut arguments =
+        vec!["upgrade", "--install", "--force-conflicts", NAME, chart.to_str().unwrap(), "-n", namespace];
     for value in values {
         arguments.extend(["--set", value]);
     }
@@ -60,7 +61,15 @@ impl World {
         (format!("{host}/{repository}:1.0.0"), format!("{host}/{repository}@{digest}"))
     }
 
-    async fn owned(&self, version: &str, plural: &str, kind: &str, name: &str, mut spec: Value, owner: &Value) -> Value {
+    async fn owned(
+        &self,
+        version: &str,
+        plural: &str,
+        kind: &str,
+        name: &str,
+        mut spec: Value,
+        owner: &Value,
+    ) -> Value {
         let base = if version.contains('/') { "/apis" } else { "/api" };
         let owners = if owner.is_null() { json!([]) } else { json!([owner]) };
         if kind != "CronJob" && spec.is_null() {
@@ -83,7 +92,8 @@ impl World {
         let object = json!({
             "apiVersion": version, "kind": kind, "metadata": {"name": name, "ownerReferences": owners}, "spec": spec,
         });
-        let uid = self.cluster.create_uid(&format!("{base}/{version}/namespaces/shop/{plural}"), &object).await;
+        let uid =
+            self.cluster.create_uid(&format!("{base}/{version}/namespaces/shop/{plural}"), &object).await;
         controller(version, kind, name, &uid)
     }
 
@@ -98,8 +108,11 @@ impl World {
             "restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}}}}});
         let cron = self.owned("batch/v1", "cronjobs", "CronJob", "nightly", job_template, &none).await;
         let job = self.owned("batch/v1", "jobs", "Job", "nightly-1", none.clone(), &cron).await;
-        let old = self.owned("v1", "replicationcontrollers", "ReplicationController", "old", none.clone(), &none).await;
-        let rollout = self.owned("argoproj.io/v1alpha1", "rollouts", "Rollout", "canary", json!({}), &none).await;
+        let old = self
+            .owned("v1", "replicationcontrollers", "ReplicationController", "old", none.clone(), &none)
+            .await;
+        let rollout =
+            self.owned("argoproj.io/v1alpha1", "rollouts", "Rollout", "canary", json!({}), &none).await;
         for (name, owner) in [
             ("web", &set),
             ("db", &stateful),
@@ -140,7 +153,9 @@ impl World {
         let chart = json!({"apiVersion": "v2", "name": "app", "version": "1.0.0"});
         for (kind, plural, name) in [("Secret", "secrets", "shop"), ("ConfigMap", "configmaps", "older")] {
             let release = stored::release("shop", name, 1, "deployed", &chart, "");
-            self.cluster.create(&format!("/api/v1/namespaces/shop/{plural}"), &stored::stored(kind, &release)).await;
+            self.cluster
+                .create(&format!("/api/v1/namespaces/shop/{plural}"), &stored::stored(kind, &release))
+                .await;
         }
         let flux = "/apis/helm.toolkit.fluxcd.io/v2/namespaces/shop/helmreleases";
         let source = "/apis/source.toolkit.fluxcd.io/v1/namespaces/shop";
@@ -162,7 +177,8 @@ impl World {
             "spec": {"project": "default", "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
                 "source": {"repoURL": "https://charts.example.com", "chart": "app", "targetRevision": "1.0.0"}},
         });
-        self.custom("/apis/argoproj.io/v1alpha1/namespaces/shop/applications", "Application", application).await;
+        self.custom("/apis/argoproj.io/v1alpha1/namespaces/shop/applications", "Application", application)
+            .await;
     }
 
     async fn policies(&self) {
@@ -183,7 +199,8 @@ impl World {
             let job = self.cluster.get(&format!("/apis/batch/v1/namespaces/audit/cronjobs/{NAME}")).await;
             job["spec"]["jobTemplate"]["spec"]["template"].clone()
         } else {
-            let web = self.cluster.get(&format!("/apis/apps/v1/namespaces/audit/deployments/{NAME}-web")).await;
+            let web =
+                self.cluster.get(&format!("/apis/apps/v1/namespaces/audit/deployments/{NAME}-web")).await;
             web["spec"]["template"].clone()
         }
     }
@@ -241,7 +258,7 @@ fn role_without_version(role: &Value) -> Value {
 
 /// Every role without one of its verbs on one of its resources, with what was taken away.
 fn weaker(role: &Value) -> Vec<(String, Value)> {
-    let mut roles = Vec::new();
+    let mut all_weaker = Vec::new();
     for (at, rule) in role["rules"].as_array().unwrap().iter().enumerate() {
         for resource in rule["resources"].as_array().unwrap() {
             for verb in rule["verbs"].as_array().unwrap() {
@@ -261,11 +278,11 @@ fn weaker(role: &Value) -> Vec<(String, Value)> {
                     }
                 }
                 let group = &rule["apiGroups"][0];
-                roles.push((format!("{verb} {resource} of {group}"), weaker));
+                all_weaker.push((format!("{verb} {resource} of {group}"), weaker));
             }
         }
     }
-    roles
+    all_weaker
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,13 +301,32 @@ async fn every_mode_works_with_the_charts_rights_and_none_of_these_is_unused() {
     let output = world.collect(&node, &[]).await;
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let whole = latest(&reports);
-    assert_eq!(whole["run"]["problems"], Value::Null, "nothing could not be read: {}", whole["run"]["problems"]);
-    let mut owners: Vec<_> =
-        whole["images"].as_array().unwrap().iter().map(|row| row["workload"]["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        whole["run"]["problems"],
+        Value::Null,
+        "nothing could not be read: {}",
+        whole["run"]["problems"]
+    );
+    let mut owners: Vec<_> = whole["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["workload"]["kind"].as_str().unwrap())
+        .collect();
     owners.sort_unstable();
     assert_eq!(
         owners,
-        ["CronJob", "DaemonSet", "Deployment", "Pod", "Pod", "Pod", "ReplicationController", "Rollout", "StatefulSet"]
+        [
+            "CronJob",
+            "DaemonSet",
+            "Deployment",
+            "Pod",
+            "Pod",
+            "Pod",
+            "ReplicationController",
+            "Rollout",
+            "StatefulSet"
+        ]
     );
     assert_eq!(whole["helmReleases"].as_array().unwrap().len(), 6, "{}", whole["helmReleases"]);
     assert_eq!(whole["images"][0]["signature"]["policies"][0]["name"], "ours");
@@ -387,7 +423,8 @@ async fn policy_reports(world: &World, node: &Node, kubeconfig: &Path) {
     for (right, weaker) in weaker(&role).into_iter().filter(|(right, _)| of_reports(right)) {
         let own = "/apis/openreports.io/v1alpha1/namespaces";
         for namespace in ["shop", "default"] {
-            let delete = Request::delete(format!("{own}/{namespace}/reports/{NAME}")).body(Vec::new()).unwrap();
+            let delete =
+                Request::delete(format!("{own}/{namespace}/reports/{NAME}")).body(Vec::new()).unwrap();
             // It may not be there.
             drop(world.cluster.admin.request::<Value>(delete).await);
         }
@@ -413,7 +450,12 @@ async fn turned_off(world: &World, node: &Node, kubeconfig: &Path) {
     let report = latest(&node.claim("provenance-collector-reports"));
     let said = report["run"].to_string();
     assert!(said.contains("Helm releases") && said.contains("pull secrets are not read"), "{said}");
-    let names: Vec<_> = report["helmReleases"].as_array().unwrap().iter().map(|one| one["releaseName"].as_str().unwrap()).collect();
+    let names: Vec<_> = report["helmReleases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["releaseName"].as_str().unwrap())
+        .collect();
     assert!(names.contains(&"older") && !names.contains(&"shop"), "{names:?}");
 }
 
@@ -429,14 +471,21 @@ async fn a_team_without_rights_across_the_cluster_reads_its_own_namespaces() {
     cluster.namespace("other").await;
     cluster.pod(&pod("other", "app", &Value::Null, &[("app", &image, &id)])).await;
     let kubeconfig = cluster.admin_kubeconfig();
-    install(&kubeconfig, "audit", &["rbac.namespaced=true", "config.namespaces={shop,empty}", "config.clusterPolicies=false"]);
+    install(
+        &kubeconfig,
+        "audit",
+        &["rbac.namespaced=true", "config.namespaces={shop,empty}", "config.clusterPolicies=false"],
+    );
     let node = Node::default();
     let reports = node.claim("provenance-collector-reports");
     let output = world.collect(&node, &[]).await;
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let whole = latest(&reports);
     assert_eq!(whole["metadata"]["namespacesScanned"], json!(["empty", "shop"]));
-    assert_eq!((&whole["summary"]["totalImages"], &whole["summary"]["totalHelmReleases"]), (&json!(9), &json!(5)));
+    assert_eq!(
+        (&whole["summary"]["totalImages"], &whole["summary"]["totalHelmReleases"]),
+        (&json!(9), &json!(5))
+    );
     assert_eq!(whole["run"]["problems"], Value::Null);
     let across: Value = cluster.get("/apis/rbac.authorization.k8s.io/v1/clusterroles").await;
     assert!(!across.to_string().contains("provenance-collector"), "no right across the cluster");
@@ -468,9 +517,13 @@ async fn finish_jobs(cluster: &Cluster) {
         .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": ended}));
     let status = json!({"status": {"succeeded": 1, "startTime": began, "completionTime": ended, "conditions": conditions}});
     for job in jobs["items"].as_array().unwrap().iter().filter(|job| job["status"]["conditions"].is_null()) {
-        let path = format!("/apis/batch/v1/namespaces/audit/jobs/{}/status", job["metadata"]["name"].as_str().unwrap());
+        let path = format!(
+            "/apis/batch/v1/namespaces/audit/jobs/{}/status",
+            job["metadata"]["name"].as_str().unwrap()
+        );
         let done = Request::patch(path).header("content-type", "application/merge-patch+json");
-        let _: Value = cluster.admin.request(done.body(status.to_string().into_bytes()).unwrap()).await.unwrap();
+        let _: Value =
+            cluster.admin.request(done.body(status.to_string().into_bytes()).unwrap()).await.unwrap();
     }
 }
 
@@ -487,7 +540,13 @@ async fn a_scan_from_the_dashboard_reaches_a_new_report_and_its_rights_are_all_n
     install(
         &kubeconfig,
         "audit",
-        &["webUI.enabled=true", &issuer, "webUI.adminGroups={provenance-admins}", "upload.auth=account", "webUI.openMetrics=true"],
+        &[
+            "webUI.enabled=true",
+            &issuer,
+            "webUI.adminGroups={provenance-admins}",
+            "upload.auth=account",
+            "webUI.openMetrics=true",
+        ],
     );
     let mut node = Node::default();
     node.hosts.push(format!("{NAME}-web-internal.audit.svc"));
@@ -530,8 +589,11 @@ async fn a_scan_from_the_dashboard_reaches_a_new_report_and_its_rights_are_all_n
     // An upload without the account's token is refused, and so is one of another account.
     let mut stranger = job["spec"]["template"].clone();
     stranger["spec"]["serviceAccountName"] = "default".into();
-    cluster.create("/api/v1/namespaces/audit/serviceaccounts", &json!({"metadata": {"name": "default"}})).await;
-    let nothing = node.pod(cluster, "audit", &stranger, &[], &[("PROVENANCE_PULL_SECRETS", "false")]).await.run().await;
+    cluster
+        .create("/api/v1/namespaces/audit/serviceaccounts", &json!({"metadata": {"name": "default"}}))
+        .await;
+    let nothing =
+        node.pod(cluster, "audit", &stranger, &[], &[("PROVENANCE_PULL_SECRETS", "false")]).await.run().await;
     assert_ne!(nothing.status.code(), Some(0));
 
     // Each right is taken away, no Job being under way.

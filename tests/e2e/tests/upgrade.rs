@@ -45,7 +45,12 @@ async fn uids(cluster: &Cluster, paths: &[String]) -> BTreeMap<String, String> {
 
 async fn names(cluster: &Cluster, path: &str) -> Vec<String> {
     let list = cluster.get(path).await;
-    list["items"].as_array().unwrap().iter().map(|one| one["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +75,15 @@ async fn from_both_older_ages_the_objects_stay_and_so_do_their_reports() {
         let values = root().join(format!("tests/e2e/data/older-values/{age}.yaml"));
         // The claim of the later age asks for more, as some storage lets it grow; here it stays as it is.
         let arguments = [
-            "upgrade", NAME, chart.to_str().unwrap(), "-n", &namespace, "-f", values.to_str().unwrap(), "--set", "persistence.size=1Gi",
+            "upgrade",
+            NAME,
+            chart.to_str().unwrap(),
+            "-n",
+            &namespace,
+            "-f",
+            values.to_str().unwrap(),
+            "--set",
+            "persistence.size=1Gi",
         ];
         let told = helm(with, &kubeconfig, &arguments);
         assert_eq!(uids(&cluster, &paths).await, before, "{namespace}: the same objects");
@@ -80,7 +93,10 @@ async fn from_both_older_ages_the_objects_stay_and_so_do_their_reports() {
         if age == "later" {
             assert!(told.contains("the older chart's second container is gone"), "{told}");
             let services = names(&cluster, &format!("/api/v1/namespaces/{namespace}/services")).await;
-            assert!(services.contains(&format!("{NAME}-frontend")), "what was routed to it goes on: {services:?}");
+            assert!(
+                services.contains(&format!("{NAME}-frontend")),
+                "what was routed to it goes on: {services:?}"
+            );
             let maps = names(&cluster, &format!("/api/v1/namespaces/{namespace}/configmaps")).await;
             assert!(!maps.contains(&format!("{NAME}-frontend")), "{maps:?}");
         }
@@ -102,10 +118,23 @@ async fn older_reports_are_served(cluster: &Cluster, namespace: &str) {
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{NAME}-web");
     let template: Value = cluster.get(&path).await["spec"]["template"].clone();
     let log = node.claim("logs").join("web.log");
-    let running = node.pod(cluster, namespace, &template, &[], &[("PROVENANCE_OIDC_ISSUER", "")]).await.start(&log);
+    // Nobody signs in here: the issuer of the values is not there.
+    let running = node
+        .pod(
+            cluster,
+            namespace,
+            &template,
+            &[],
+            &[("PROVENANCE_OIDC_ISSUER", ""), ("PROVENANCE_OIDC_CLIENT_ID", "")],
+        )
+        .await
+        .start(&log);
     let began = Instant::now();
     loop {
-        let output = std::process::Command::new("curl").args(["-s", "http://127.0.0.1:8080/api/reports"]).output().unwrap();
+        let output = std::process::Command::new("curl")
+            .args(["-s", "http://127.0.0.1:8080/api/reports"])
+            .output()
+            .unwrap();
         if output.status.success() {
             let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
             let log = std::fs::read_to_string(&log).unwrap();
