@@ -36,6 +36,10 @@ deny: ## Licences, sources and doubles of dependencies (needs cargo-deny)
 docs: ## Writes the generated references in docs/ anew
 	PROVENANCE_UPDATE_DOCS=1 $(CARGO) test --locked --test docs
 
+.PHONY: site
+site: ## Builds the documents as a site in target/site (needs mdbook)
+	mdbook build
+
 .PHONY: bench
 bench: ## Prints the figures of docs/benchmarks.md
 	$(CARGO) bench --locked --bench pipeline

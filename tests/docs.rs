@@ -122,6 +122,22 @@ fn the_configuration_file_in_the_documents_is_accepted() {
     assert!(wrong.contains("updates.rules[0]: level: \"tiny\" is none of"), "{wrong}");
 }
 
+/// A heading's anchor, as GitHub and mdBook make it.
+fn slug(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+#[test]
+fn every_document_is_in_the_sites_summary() {
+    let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    for entry in std::fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_page = name.ends_with(".md") && name != "SUMMARY.md";
+        assert!(!is_page || summary.contains(&format!("({name})")), "docs/SUMMARY.md does not name {name}");
+    }
+}
+
 #[test]
 fn links_between_the_documents_lead_somewhere() {
     let mut documents = vec![root().join("README.md")];
@@ -136,12 +152,29 @@ fn links_between_the_documents_lead_somewhere() {
     {
         let text = std::fs::read_to_string(document).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = link.split('#').next().unwrap_or_default();
-            if target.is_empty() || target.contains("://") {
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
                 continue;
             }
-            let path = document.parent().unwrap_or(Path::new(".")).join(target);
+            let path = match target {
+                "" => document.clone(),
+                target => document.parent().unwrap_or(Path::new(".")).join(target),
+            };
             assert!(path.exists(), "{}: the link {link} leads nowhere", document.display());
+            // On the site there is nothing outside of docs/.
+            let leaves =
+                document.parent().is_some_and(|folder| folder.ends_with("docs")) && target.contains("..");
+            assert!(!leaves, "{}: the link {link} leads out of the site", document.display());
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let headings = text.lines().filter(|line| line.starts_with('#'));
+                let anchors: Vec<_> = headings.map(|line| slug(line.trim_start_matches('#'))).collect();
+                assert!(
+                    anchors.iter().any(|known| known == anchor),
+                    "{}: the link {link} leads to no heading",
+                    document.display()
+                );
+            }
         }
     }
 }

@@ -260,8 +260,8 @@ impl Search<'_> {
             Ok(()) => return found,
             Err(error) => error,
         };
-        if let ReadError::Forbidden(_) = error {
-            // A manager elsewhere is not seen then; those in the namespaces that are read are.
+        if matches!(error, ReadError::Forbidden(_)) && !self.is_wanted.include.is_empty() {
+            // Only these namespaces are asked about: a manager elsewhere is nothing that is missing.
             let mut refused = None;
             for namespace in self.namespaces() {
                 let path = format!("/apis/{version}/namespaces/{namespace}/{plural}");

@@ -1,4 +1,4 @@
-module kube-schemas
+module provenance-collector/e2e/kube-schemas
 
 go 1.26
 
