@@ -132,8 +132,9 @@ fn slug(heading: &str) -> String {
 fn every_document_is_in_the_sites_summary() {
     let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
     for entry in std::fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let is_page = name.ends_with(".md") && name != "SUMMARY.md";
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let is_page = path.extension().is_some_and(|extension| extension == "md") && name != "SUMMARY.md";
         assert!(!is_page || summary.contains(&format!("({name})")), "docs/SUMMARY.md does not name {name}");
     }
 }

@@ -661,3 +661,36 @@ fn what_a_report_says_is_never_markup_and_without_reports_there_is_a_page_that_h
         assert!(answer.status == 200 && answer.text().contains("No reports yet"), "{path}");
     }
 }
+
+#[test]
+fn several_clusters_are_shown_apart_and_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[]);
+    for (second, cluster) in [(1, "north"), (2, "south"), (3, "north"), (4, "")] {
+        let mut report: Value = serde_json::from_slice(&report(second)).unwrap();
+        report["metadata"]["clusterName"] = cluster.into();
+        if cluster.is_empty() {
+            report["metadata"].as_object_mut().unwrap().remove("clusterName");
+        }
+        report["images"][0]["image"] = format!("registry.example/{cluster}:1").into();
+        assert_eq!(served.upload(&[], report.to_string().as_bytes()).status, 202);
+    }
+    let clusters = served.get("/api/clusters").json();
+    let names: Vec<_> =
+        clusters["items"].as_array().unwrap().iter().map(|one| one["clusterName"].clone()).collect();
+    assert_eq!((&clusters["total"], names), (&json!(3), vec![Value::Null, json!("north"), json!("south")]));
+    assert_eq!(clusters["items"][1]["filename"], "provenance-20261125-000003.json", "the newest of each");
+    for cluster in ["north", "south"] {
+        let rows = served.get(&format!("/api/images?cluster={cluster}&image=registry.example&flat=1")).json();
+        assert_eq!(rows["items"][0]["image"], format!("registry.example/{cluster}:1"));
+        assert_eq!(served.get(&format!("/api/releases?cluster={cluster}")).status, 200);
+    }
+    assert_eq!(served.get("/api/images?cluster=west").status, 404);
+    let both = served.get("/clusters?q=registry.example").text();
+    for found in ["registry.example/north:1", "registry.example/south:1", "(unnamed)", "Together", "3 rows"] {
+        assert!(both.contains(found), "{found}: {both}");
+    }
+    let north = served.get("/?cluster=north").text();
+    assert!(north.contains("<strong>north</strong>") && north.contains("href=\"clusters"), "{north}");
+    assert_eq!(served.get("/?cluster=west").status, 404);
+}

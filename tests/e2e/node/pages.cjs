@@ -95,8 +95,12 @@ const withoutScript = async (browser, { base }, origin) => {
   await page.waitForURL(/from=/);
   await page.goto(base);
   await page.selectOption("#report", { index: 1 });
-  await page.click("button >> text=Show");
+  await page.click("form:has(#report) button");
   await page.waitForURL(/report=provenance-/);
+  await page.selectOption("#cluster", "demo");
+  await page.click("form:has(#cluster) button");
+  await page.waitForURL(/cluster=demo/);
+  assert.match(await page.textContent("section.bar strong"), /^demo$/);
   assert.deepEqual(wrong, []);
   await context.close();
 };
