@@ -1,7 +1,7 @@
 //! What a check that fails has to say, for people: a line for each rule that is broken, and by what.
 
-use provenance_model::report::Report;
-use provenance_model::report::rules::{Rule, judged, said, said_of_release};
+use provenance_model::report::rules::{judged, said, said_of_release};
+use provenance_model::report::{Report, Rule};
 
 use crate::table::printable;
 

@@ -122,6 +122,46 @@ fn the_configuration_file_in_the_documents_is_accepted() {
     assert!(wrong.contains("updates.rules[0]: level: \"tiny\" is none of"), "{wrong}");
 }
 
+/// All code that tells people something.
+fn code(folder: &Path, out: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            code(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            out.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_messages_that_troubleshooting_explains_are_the_programs() {
+    let mut said = String::new();
+    for folder in ["src", "stages/src", "sinks/src", "web/src", "pipeline"] {
+        code(&root().join(folder), &mut said);
+    }
+    // As it is written in code, a line may be broken.
+    let said: String = said.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = std::fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let page = page.split("## Exit status").next().unwrap();
+    let mut checked = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let messages = row.split('|').nth(1).unwrap();
+        for message in messages.split('`').skip(1).step_by(2) {
+            // TLS speaks for itself, and so do storage and the scheduler.
+            if ["invalid peer certificate"].contains(&message) {
+                continue;
+            }
+            let fragments = message.split('…').map(str::trim).filter(|text| text.len() > 4);
+            for fragment in fragments {
+                assert!(said.contains(fragment), "no code says {fragment:?}: {row}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 12);
+}
+
 /// A heading's anchor, as GitHub and mdBook make it.
 fn slug(heading: &str) -> String {
     let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));

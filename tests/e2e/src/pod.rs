@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -47,15 +48,32 @@ pub struct RunningPod {
     _folder: TempDir,
 }
 
+impl RunningPod {
+    /// Sends a signal to the pod's first process. unshare's own is not passed on to who changed its user.
+    fn signal(&self, name: &str) {
+        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+        for child in std::fs::read_to_string(children).unwrap_or_default().split_whitespace() {
+            // It may have ended by itself.
+            Command::new("kill").args([&format!("-{name}"), child]).status().ok();
+        }
+    }
+
+    /// Ends it as a kubelet does, with SIGTERM; answers its exit status.
+    pub async fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 impl Drop for RunningPod {
     fn drop(&mut self) {
-        // unshare's signal is not passed on to who changed its user; the namespace ends with its first process.
-        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
-        let first = std::fs::read_to_string(children).unwrap_or_default();
-        for child in first.split_whitespace() {
-            // It may have ended by itself.
-            Command::new("kill").args(["-KILL", child]).status().ok();
-        }
+        // The namespace ends with its first process.
+        self.signal("KILL");
         self.child.wait().ok();
     }
 }

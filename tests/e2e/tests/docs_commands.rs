@@ -168,6 +168,8 @@ fn the_pipelines_of_the_examples_are_sound_and_their_scans_are_what_the_program_
         .output()
         .unwrap();
     assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stdout));
+    let gitlab = std::fs::read_to_string(root().join("examples/gitlab-ci/.gitlab-ci.yml")).unwrap();
+    assert!(provenance_e2e::chart::documents(&gitlab)[0]["provenance"]["script"].is_array());
     let mut scans = 0;
     for file in [
         "examples/github-actions/provenance.yaml",

@@ -19,8 +19,16 @@ const NAME: &str = "provenance-collector";
 /// Installs the chart, or upgrades to it.
 fn install(kubeconfig: &Path, namespace: &str, values: &[&str]) {
     let chart = root().join("chart");
-    let mut arguments =
-        vec!["upgrade", "--install", "--force-conflicts", NAME, chart.to_str().unwrap(), "-n", namespace];
+    let mut arguments = vec![
+        "upgrade",
+        "--install",
+        "--force-conflicts",
+        "--reset-values",
+        NAME,
+        chart.to_str().unwrap(),
+        "-n",
+        namespace,
+    ];
     for value in values {
         arguments.extend(["--set", value]);
     }
@@ -352,6 +360,7 @@ async fn every_mode_works_with_the_charts_rights_and_none_of_these_is_unused() {
 
     configmap(&world, &node, &kubeconfig).await;
     policy_reports(&world, &node, &kubeconfig).await;
+    stopped(&world, &node, &kubeconfig).await;
     turned_off(&world, &node, &kubeconfig).await;
 }
 
@@ -439,6 +448,28 @@ async fn policy_reports(world: &World, node: &Node, kubeconfig: &Path) {
     }
 }
 
+/// SIGTERM, as a Job's deadline sends it, leaves a partial report that says so.
+async fn stopped(world: &World, node: &Node, kubeconfig: &Path) {
+    install(kubeconfig, "audit", &[]);
+    settle().await;
+    world.registry.set_latency(Duration::from_secs(2));
+    let template = world.template("CronJob").await;
+    let pod = node.pod(&world.cluster, "audit", &template, &[], &[]).await;
+    let log = node.claim("logs").join("stopped.log");
+    let mut running = pod.start(&log);
+    let began = Instant::now();
+    while !std::fs::read_to_string(&log).unwrap().contains("releases found") {
+        assert!(began.elapsed() < Duration::from_secs(20), "{}", std::fs::read_to_string(&log).unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let status = running.stop().await;
+    world.registry.set_latency(Duration::ZERO);
+    assert_eq!(status, Some(3), "{}", std::fs::read_to_string(&log).unwrap());
+    let report = latest(&node.claim("provenance-collector-reports"));
+    assert_eq!((&report["run"]["partial"], report["images"].as_array().unwrap().len()), (&json!(true), 9));
+    assert!(report["run"]["partialReasons"].to_string().contains("SIGTERM"), "{}", report["run"]);
+}
+
 /// Reading secrets can be turned off, and the report says what is lost.
 async fn turned_off(world: &World, node: &Node, kubeconfig: &Path) {
     install(kubeconfig, "audit", &["rbac.helmSecrets=false", "config.pullSecrets=false"]);
@@ -507,6 +538,67 @@ async fn a_team_without_rights_across_the_cluster_reads_its_own_namespaces() {
         replace(cluster, &path, &role_without_version(&role)).await;
         settle().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pods_of_an_indexed_job_make_one_report() {
+    if !is_in_own_network("the_pods_of_an_indexed_job_make_one_report") {
+        return;
+    }
+    let world = World::new().await;
+    let cluster = &world.cluster;
+    install(&cluster.admin_kubeconfig(), "audit", &["webUI.enabled=true", "shards=3", "webUI.partsWait=3s"]);
+    let mut node = Node::default();
+    node.hosts.push(format!("{NAME}-web-internal.audit.svc"));
+    let web = world.template("Deployment").await;
+    let log = node.claim("logs").join("web.log");
+    let _running = node.pod(cluster, "audit", &web, &[], &[]).await.start(&log);
+    let told_log = || std::fs::read_to_string(&log).unwrap();
+    let listed = || {
+        let output = std::process::Command::new("curl")
+            .args(["-s", "http://127.0.0.1:8080/api/reports"])
+            .output()
+            .unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).ok()
+    };
+    let began = Instant::now();
+    while listed().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", told_log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let job = cluster.get(&format!("/apis/batch/v1/namespaces/audit/cronjobs/{NAME}")).await;
+    let job = &job["spec"]["jobTemplate"]["spec"];
+    assert_eq!((&job["completionMode"], &job["completions"]), (&json!("Indexed"), &json!(3)));
+    // What the Job's controller adds: the run's uid as a label, the pod's index.
+    let shard = async |run: &str, index: &str| {
+        let labels = [("batch.kubernetes.io/controller-uid", run)];
+        let more = [("JOB_COMPLETION_INDEX", index)];
+        let output = node.pod(cluster, "audit", &job["template"], &labels, &more).await.run().await;
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    };
+    for index in ["2", "0", "1"] {
+        shard("a-run", index).await;
+    }
+    let reports = listed().unwrap();
+    assert_eq!(reports.as_array().unwrap().len(), 1, "{reports}");
+    let whole = latest(&node.claim("provenance-collector-reports"));
+    assert_eq!((&whole["summary"]["totalImages"], &whole["run"]["partial"]), (&json!(9), &json!(false)));
+    assert_eq!(whole["summary"]["totalHelmReleases"], 6);
+
+    // One that does not come is named.
+    for index in ["0", "1"] {
+        shard("another-run", index).await;
+    }
+    let began = Instant::now();
+    while listed().unwrap().as_array().unwrap().len() < 2 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", told_log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let partial = latest(&node.claim("provenance-collector-reports"));
+    assert!(
+        partial["run"]["partialReasons"][0].as_str().unwrap().starts_with("part 3 of 3 is missing"),
+        "{partial}"
+    );
 }
 
 /// Says of every Job that it is done, as a controller does.

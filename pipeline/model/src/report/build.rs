@@ -10,7 +10,8 @@ use super::discovery::{Discovery, ProblemReason};
 use super::helm::HelmRelease;
 use super::parts::{OutcomeWord, WorkloadRecord};
 use super::releases;
-use super::rules::{self, Rule};
+use super::rule::Rule;
+use super::rules;
 use super::stages::{release_stages, stage_record, stages};
 use super::types::{
     ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, Part, ReferenceRecord, RegistryUse, Report,

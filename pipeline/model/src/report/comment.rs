@@ -1,7 +1,8 @@
 //! The report as a Markdown comment for a pull request: what fails first, then what else was found, all images folded away.
 
 use super::export::{self, code, push, text};
-use super::rules::{Broken, Rule, judged, said, said_of_release};
+use super::rule::Rule;
+use super::rules::{Broken, judged, said, said_of_release};
 use super::types::Report;
 
 /// Findings in the comment at the most.

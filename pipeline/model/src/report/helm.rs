@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{StageRecord, WorkloadRecord};
-use super::rules::Rule;
+use super::rule::Rule;
 use crate::release::Manager;
 use crate::update::UpdateLevel;
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::build::summarise;
 use super::helm::HelmRelease;
 use super::parts::WorkloadRecord;
-use super::rules::{Rule, judged};
+use super::rule::Rule;
+use super::rules::judged;
 use super::types::{FailureCount, RegistryUse, Report, RuleCount, Run, Summary};
 use crate::shard::Shard;
 

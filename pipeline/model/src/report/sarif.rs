@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::rules::{Broken, Rule, judged, said, said_of_release};
+use super::rule::Rule;
+use super::rules::{Broken, judged, said, said_of_release};
 use super::types::Report;
 
 /// Where an image is written: a file and a line of it, from 1.

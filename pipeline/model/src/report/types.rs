@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::discovery::DiscoveryProblem;
 use super::helm::{HelmRelease, ReleaseLink};
 use super::parts::{StageRecord, WorkloadRecord};
-use super::rules::Rule;
+use super::rule::Rule;
 use crate::digest_finding::DriftState;
 use crate::findings::PolicyRecord;
 use crate::sighting::ContainerKind;
