@@ -88,6 +88,9 @@ fn images_are_filtered_sorted_and_served_in_pages() {
         ("?sbom=true", 3),
         ("?update=true", 7),
         ("?drifted=true", 2),
+        ("?rule=unsigned", 9),
+        ("?rule=outdated", 7),
+        ("?rule=drift", 2),
         ("?namespace=shop", 7),
         ("?q=STRIMZI", 1),
         ("?q=6dcb09b5", 1),
@@ -118,6 +121,8 @@ fn images_are_filtered_sorted_and_served_in_pages() {
 
     for (query, told) in [
         ("?finding=bad", "none of: failed, refused"),
+        ("?rule=bad", "is no rule"),
+        ("?rule=outdated:huge", "is no level"),
         ("?sort=colour", "none of: finding, image"),
         ("?pageSize=0", "pageSize 1 to 1000"),
         ("?signed=maybe", "signed"),

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use provenance_model::DriftState;
-use provenance_model::report::{Finding, ImageRecord, SignatureVerdict};
+use provenance_model::report::{Finding, ImageRecord, Rule, SignatureVerdict};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -49,6 +49,11 @@ pub struct Asked {
         pattern = "^(failed|refused|gone|tag gone|drifted|not reached|outdated|same|found)(,(failed|refused|gone|tag gone|drifted|not reached|outdated|same|found))*$"
     )]
     finding: Option<String>,
+    /// A rule that the row breaks, as `--fail-on` names it: `unsigned`, `outdated:minor`.
+    #[param(
+        pattern = "^$|^(failed|refused|unsigned|unverified|gone|drift|outdated(:(patch|minor|major))?|no-provenance|no-sbom|unhealthy|deprecated)$"
+    )]
+    rule: Option<String>,
     /// A verdict's word.
     #[param(pattern = "^$|^(unsigned|notChecked|valid|verified|invalid|failed)$")]
     verdict: Option<String>,
@@ -260,7 +265,9 @@ impl Asked {
         if let Some(verdict) = &self.verdict {
             one_of("verdict", verdict, &VERDICTS)?;
         }
-        let filter = Filter { asked: self, findings, texts: self.texts() };
+        let rule = self.rule.as_deref().map(str::parse::<Rule>).transpose();
+        let rule = rule.map_err(|why| Problem::asked(format!("rule: {why}")))?;
+        let filter = Filter { asked: self, findings, rule, texts: self.texts() };
         let images = &loaded.images;
         let mut rows = match &self.q {
             Some(text) => loaded.holding(text),
@@ -384,6 +391,7 @@ fn holds(text: &str, wanted: &str) -> bool {
 struct Filter<'a> {
     asked: &'a Asked,
     findings: Option<Vec<Finding>>,
+    rule: Option<Rule>,
     texts: Vec<(Place, String)>,
 }
 
@@ -404,6 +412,7 @@ impl Filter<'_> {
             && asked.verdict.as_deref().is_none_or(|wanted| verdict() == Some(wanted))
             && asked.failed.is_none_or(|wanted| (Finding::of(row) == Finding::Failed) == wanted)
             && self.findings.as_ref().is_none_or(|wanted| wanted.contains(&Finding::of(row)))
+            && self.rule.is_none_or(|rule| row.findings.iter().flatten().any(|found| rule.covers(*found)))
             && self.texts.iter().all(|(place, wanted)| place.holds(row, wanted))
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use provenance_e2e::chart::{conform, documents, object, root, template};
 use provenance_e2e::cluster::Cluster;
+use provenance_e2e::process::tool;
 use serde_json::{Value, json};
 
 /// Values that are rendered, validated and offered to the API server, beside the examples.
@@ -402,7 +403,7 @@ fn the_examples_of_alerts_are_the_charts() {
         documents(&example),
         "examples/alerts/rules.yaml is not chart/alerts.yaml any more"
     );
-    let rules = provenance_e2e::process::tool("promtool");
+    let rules = tool("promtool");
     let mut tested = std::process::Command::new(rules);
     tested.args(["test", "rules"]).arg(root().join("examples/alerts/tests.yaml"));
     let output = tested.output().unwrap();
@@ -412,4 +413,42 @@ fn the_examples_of_alerts_are_the_charts() {
         let name = alert["alert"].as_str().unwrap();
         assert!(tests.matches(name).count() >= 2, "{name} is tested to be raised and not to be");
     }
+}
+
+/// What Helm tells who installs with these values.
+fn notes(values: &[&str]) -> String {
+    let mut command = std::process::Command::new(tool("helm-4"));
+    command.args(["install", "pc"]).arg(root().join("chart")).args([
+        "--dry-run=client",
+        "--namespace",
+        "audit",
+    ]);
+    for value in values {
+        command.args(["--set", value]);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split("\nNOTES:").nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn the_notes_say_how_to_go_on_and_what_is_lost() {
+    for (values, told) in [
+        (&["webUI.enabled=true"][..], "svc/pc-provenance-collector-web 8080:8080"),
+        (&["persistence.mode=configmap"], "kubectl get configmap provenance-report -n audit"),
+        (&["config.helmEnabled=false"], "Not looked for: Helm releases"),
+        (&["rbac.helmSecrets=false"], "Missing from the report: Helm releases that are kept in Secrets"),
+        (&["config.pullSecrets=false"], "Private images whose credentials are in pull secrets will fail"),
+        (&["rbac.namespaced=true", "config.namespaces={a,b}"], "Only these namespaces are read: a,b"),
+        (&["persistence.enabled=false"], "reports are gone with their pod"),
+        (&["webUI.enabled=true", "persistence.mode=pvc"], "both must run on one node"),
+        (&["webUI.enabled=true", "persistence.mode=configmap"], "these go to a ConfigMap alone"),
+        (&["webUI.enabled=true"], "nobody can start a scan from it"),
+        (&["webUI.enabled=true", "frontend.enabled=true"], "are ignored"),
+    ] {
+        let notes = notes(values);
+        assert!(notes.contains(told), "{values:?}: {notes}");
+    }
+    assert!(!notes(&["webUI.enabled=true"]).contains("WARNING"));
 }

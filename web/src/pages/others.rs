@@ -116,6 +116,14 @@ struct Failure {
     images: usize,
 }
 
+struct RuleRow {
+    rule: String,
+    images: usize,
+    releases: usize,
+    fails: bool,
+    href: String,
+}
+
 #[derive(Template)]
 #[template(path = "run.html")]
 struct Run {
@@ -126,7 +134,7 @@ struct Run {
     problems: Vec<(String, String)>,
     turned_off: Vec<String>,
     /// How often each rule is broken, and whether the run fails on it.
-    rules: Vec<(String, usize, bool)>,
+    rules: Vec<RuleRow>,
     broken: Vec<(String, String)>,
     failed_href: String,
     is_older: bool,
@@ -169,7 +177,9 @@ pub(super) async fn run(visit: Visit) -> Page {
     let fail_on = run.map(|run| run.fail_on.clone()).unwrap_or_default();
     let rules = report.summary.findings.iter().flatten().map(|count| {
         let fails = fail_on.iter().any(|on| on.covers(count.rule));
-        (count.rule.to_string(), count.images + count.helm_releases, fails)
+        let rule = count.rule.to_string();
+        let href = Params::new([("report", params.get("report")), ("rule", &rule)]).to("images");
+        RuleRow { rule, images: count.images, releases: count.helm_releases, fails, href }
     });
     shown(&Run {
         facts,
