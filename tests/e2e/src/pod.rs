@@ -336,11 +336,18 @@ pub fn is_in_own_network(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
+    let id = Command::new("id").arg("-u").output().expect("id starts");
+    assert_eq!(
+        id.stdout.trim_ascii(),
+        b"0",
+        "pods run in namespaces of their own, which wants root; run it with: sudo -E make test"
+    );
     let own = std::env::current_exe().expect("a test has a path");
     let mut command = Command::new("unshare");
     command.args(["--net", "--kill-child", "--fork", "sh", "-c", "ip link set lo up && ip addr add 192.0.2.1/32 dev lo && ip route add default dev lo src 192.0.2.1 && exec \"$@\"", "sh"]);
     command.arg(own).args([test, "--exact", "--nocapture"]).env(INSIDE, "1");
-    let status = command.status().expect("unshare starts; it is in util-linux, and wants root");
+    let status =
+        command.status().expect("unshare starts; it is in util-linux: apt-get install -y util-linux");
     assert!(status.success(), "{test} failed in its own network; the output above says why");
     false
 }

@@ -705,5 +705,15 @@ async fn a_scan_from_the_dashboard_reaches_a_new_report_and_its_rights_are_all_n
     settle().await;
     finish_jobs(cluster).await;
     assert_eq!(press().0, 200, "with all of them it works");
+    // Without the right to have tokens checked no upload is taken.
+    let reviewer = format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{NAME}-web-audit");
+    let role = cluster.get(&reviewer).await;
+    for (right, weaker) in weaker(&role) {
+        replace(cluster, &reviewer, &weaker).await;
+        settle().await;
+        let pod = node.pod(cluster, "audit", &job["spec"]["template"], &[], &[]).await;
+        let output = pod.run().await;
+        assert_eq!(output.status.code(), Some(1), "{right} is unused: {}", told(&output));
+    }
     drop(running);
 }
