@@ -12,8 +12,16 @@ use crate::options::{self, On, Opt};
 const OWN: &str = include_str!("../../chart/own-values.schema.json");
 
 /// Options that templates set, of what else the values say; users set none of them by themselves.
-const BY_TEMPLATES: [&str; 5] =
-    ["kubeconfig", "dashboard-addr", "dashboard-internal-addr", "run-id", "shard"];
+const BY_TEMPLATES: [&str; 8] = [
+    "kubeconfig",
+    "dashboard-addr",
+    "dashboard-internal-addr",
+    "cronjob-name",
+    "namespace",
+    "upload-audience",
+    "run-id",
+    "shard",
+];
 
 /// The path of the value that sets an option; none for one that only templates set.
 pub fn path(option: &Opt) -> Option<String> {

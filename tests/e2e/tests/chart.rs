@@ -281,14 +281,6 @@ fn every_option_has_a_value_that_reaches_the_program() {
                 ("config.reportUploadUrl" | "webUI.oidcIssuer" | "webUI.externalUrl", _) => {
                     "https://a.example.com/x".into()
                 }
-                (
-                    "webUI.uploadAudience"
-                    | "webUI.uploadAccounts"
-                    | "webUI.namespace"
-                    | "webUI.cronjobName"
-                    | "webUI.oidcClientId",
-                    _,
-                ) => continue,
                 (_, Some(choices)) => choices[0].to_string().trim_matches('"').to_owned(),
                 _ if described["pattern"].as_str().is_some_and(|pattern| pattern.contains("ns|us")) => {
                     "17s".into()
@@ -299,6 +291,10 @@ fn every_option_has_a_value_that_reaches_the_program() {
             };
             let set = format!("{path}={value}");
             let mut arguments = vec!["--set", "webUI.enabled=true", "--set", &set];
+            if path == "webUI.oidcClientId" {
+                // A client is nothing without its issuer.
+                arguments.extend(["--set", "webUI.oidcIssuer=https://login.example.com"]);
+            }
             if described["type"] == "string" {
                 arguments[2] = "--set-string";
             }
