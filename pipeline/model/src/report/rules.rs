@@ -75,14 +75,17 @@ pub fn said(row: &ImageRecord, rule: Rule) -> String {
     let update = row.update.as_ref();
     match rule {
         Rule::Failed => {
-            let reasons: Vec<_> = stages(row)
-                .filter(|(_, stage)| stage.outcome == OutcomeWord::Failed)
-                .map(|(name, stage)| match &stage.reason {
-                    Some(reason) => format!("{name}: {}", reason.message),
-                    None => name.to_owned(),
-                })
-                .collect();
-            format!("could not be found out: {}", reasons.join("; "))
+            // One failure often ends all stages: it is told once.
+            let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+            for (name, stage) in stages(row).filter(|(_, stage)| stage.outcome == OutcomeWord::Failed) {
+                let why = stage.reason.as_ref().map_or("", |reason| reason.message.as_str());
+                match reasons.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, names)) => names.push(name),
+                    None => reasons.push((why, vec![name])),
+                }
+            }
+            let told = reasons.iter().map(|(why, names)| format!("{}: {why}", names.join(", ")));
+            format!("could not be found out: {}", told.collect::<Vec<_>>().join("; "))
         }
         Rule::Refused | Rule::Unverified => {
             let signature = row.signature.as_ref();
