@@ -4,7 +4,8 @@
 //! only an image id, the tag's manifests are compared with it, a platform at a time. Manifests and indexes
 //! stay in the client's memo for the stages to come.
 //!
-//! On Docker Hub the tag is asked by HEAD first: a HEAD is not counted as a pull, a GET is.
+//! On Docker Hub, and where the configuration says so, the tag is asked by HEAD first: a HEAD is not counted as a pull,
+//! a GET is.
 
 use std::sync::Arc;
 
@@ -167,9 +168,9 @@ impl Comparison<'_> {
         self.ask(name, head_suffices).await
     }
 
-    /// What a name stands for; on Docker Hub by HEAD, where that suffices.
+    /// What a name stands for; where a GET is counted by HEAD, if that suffices.
     async fn ask(&self, name: Name<'_>, head_suffices: bool) -> Result<Option<Named>, Failure> {
-        if self.reference.registry.is_docker_hub() && head_suffices {
+        if head_suffices && self.client.limits(&self.reference.registry).head_first {
             match self.client.manifest_head(&self.asking, name).await? {
                 HeadAnswer::There(ManifestHead { digest, media_type }) => {
                     return Ok(Some(Named::Head { digest, media_type }));

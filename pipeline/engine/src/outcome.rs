@@ -108,6 +108,8 @@ pub enum FailureKind {
     InvalidReference,
     /// A host that was given up for now, after too many failures in a row.
     HostDown,
+    /// The run's budget for the host is used up: the next run asks.
+    Deferred,
     /// A stage panicked: a defect of ours.
     Panicked,
 }
@@ -129,6 +131,7 @@ impl FailureKind {
             Self::Redirect => "redirect",
             Self::InvalidReference => "invalidReference",
             Self::HostDown => "hostDown",
+            Self::Deferred => "deferred",
             Self::Panicked => "panicked",
         }
     }

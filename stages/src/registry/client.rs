@@ -5,7 +5,6 @@
 //! so itself; or a failure. A 404 that does not come from a registry (an ingress, a proxy) is a failure.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -23,6 +22,7 @@ use super::endpoint::Endpoints;
 use super::gate::{GateLimits, GateView, Gates};
 use super::mirror::{Mirrors, Place};
 use super::paging::next_page;
+use super::profile::HostLimits;
 use super::session::Session;
 use super::tag_list::TagList;
 use super::tls::Tls;
@@ -69,13 +69,11 @@ pub struct ClientSettings {
     /// Where each registry is asked.
     pub endpoints: Endpoints,
     /// How each host is treated.
-    pub limits: GateLimits,
+    pub limits: HostLimits,
     /// Who is asked first, or instead.
     pub mirrors: Mirrors,
     /// TLS beyond the defaults.
     pub tls: Tls,
-    /// The longest one request may take, its answer's last byte included.
-    pub timeout: Duration,
     /// Caps on what is read.
     pub caps: Caps,
     /// All credentials, by scope.
@@ -86,10 +84,9 @@ impl Default for ClientSettings {
     fn default() -> Self {
         Self {
             endpoints: Endpoints::default(),
-            limits: GateLimits::default(),
+            limits: HostLimits::default(),
             mirrors: Mirrors::default(),
             tls: Tls::default(),
-            timeout: Duration::from_secs(30),
             caps: Caps::default(),
             credentials: Arc::default(),
         }
@@ -135,7 +132,7 @@ impl RegistryClient {
     /// A client with these settings, which presents itself as `agent`.
     pub fn new(settings: ClientSettings, agent: &str) -> Result<Self, Failure> {
         let gates = Gates::new(settings.limits);
-        let transport = Transport::new(settings.endpoints, gates, &settings.tls, settings.timeout, agent)?;
+        let transport = Transport::new(settings.endpoints, gates, &settings.tls, agent)?;
         Ok(Self {
             session: Session::new(transport, settings.credentials),
             caps: settings.caps,
@@ -149,6 +146,11 @@ impl RegistryClient {
                 })
                 .build(),
         })
+    }
+
+    /// How the registry that is asked is treated.
+    pub(crate) fn limits(&self, registry: &Registry) -> GateLimits {
+        self.session.transport.gates.limits(registry.as_str())
     }
 
     /// The gates as they stand.

@@ -10,6 +10,8 @@ use provenance_engine::{Failure, FailureKind};
 use provenance_model::Registry;
 use url::{Host, Url};
 
+/// Docker Hub, as everybody names it.
+const DOCKER_HUB: &str = "docker.io";
 /// Where Docker Hub is asked.
 const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 
@@ -69,6 +71,9 @@ impl Endpoints {
     /// The name under which a host is told of: the registry that it stands in for, or its own.
     pub fn label(&self, url: &Url) -> String {
         let own = authority(url);
+        if own == DOCKER_HUB_HOST {
+            return DOCKER_HUB.to_owned();
+        }
         let stood_for = self.stand_ins.iter().find(|(_, stand_in)| authority(stand_in) == own);
         stood_for.map_or(own, |(registry, _)| registry.clone())
     }
@@ -123,6 +128,7 @@ mod tests {
         let endpoints = Endpoints::default().stand_in("docker.io", url.clone());
         assert_eq!(base(&endpoints, "index.docker.io"), url.to_string());
         assert_eq!(endpoints.label(&url), "docker.io");
+        assert_eq!(endpoints.label(&"https://registry-1.docker.io/v2/".parse().unwrap()), "docker.io");
         assert_eq!(endpoints.label(&"https://ghcr.io/v2/".parse().unwrap()), "ghcr.io");
         assert_eq!(endpoints.shown(&url.join("v2/app").unwrap()), "https://docker.io/v2/app");
     }

@@ -6,7 +6,8 @@
 //! | [`endpoint`] | from a registry's name to where it is asked, and when plain HTTP is allowed |
 //! | [`mirror`] | which mirrors are asked first, or instead |
 //! | [`tls`] | further authorities, and client certificates |
-//! | [`gate`] | admission to one host: rate, concurrency, cool-down, giving up |
+//! | [`profile`] | how each host is treated |
+//! | [`gate`] | admission to one host: pace, concurrency, budget, cool-down, giving up |
 //! | [`transport`] | one exchange with one host: gate, time limit, byte cap, retries; redirects |
 //! | [`challenge`], [`auth`] | what a host wants to see, and the tokens got for it |
 //! | `session` | asks each host with what it wants to see |
@@ -28,6 +29,7 @@ pub mod endpoint;
 pub mod gate;
 pub mod mirror;
 mod paging;
+pub mod profile;
 mod session;
 pub mod stream;
 mod tag_list;
@@ -40,8 +42,9 @@ pub use client::{Caps, ClientSettings, RegistryClient};
 pub use content::{Content, Manifest};
 pub use document::{Document, DocumentRequest};
 pub use endpoint::Endpoints;
-pub use gate::{GateLimits, GateView};
+pub use gate::{Counted, GateLimits, GateView};
 pub use mirror::Mirrors;
+pub use profile::{HostLimits, Profile, Wanted};
 pub use stream::BodyReader;
 pub use tag_list::{Named, TagList};
 pub use tls::Tls;

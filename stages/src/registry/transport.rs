@@ -11,11 +11,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use provenance_engine::{Failure, FailureKind};
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::Instrument;
 use url::Url;
 
 use super::endpoint::{Endpoints, authority};
-use super::gate::{Ended, Gate, Gates};
+use super::gate::{Allowance, Counted, Ended, Gate, Gates};
 use super::tls::{ClientCertificate, Tls};
 
 /// Attempts at one exchange before it fails, the first included.
@@ -27,6 +28,8 @@ const DEFERRALS: u32 = 100;
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 const REDIRECTS: usize = 5;
+/// The longest that connecting may take.
+const CONNECTING: Duration = Duration::from_secs(10);
 /// Bytes of an error answer that are read for its message.
 const ERROR_BYTES: usize = 64 * 1024;
 
@@ -56,6 +59,13 @@ pub(super) struct Question {
     pub(super) sink: Option<mpsc::Sender<Part>>,
 }
 
+impl Question {
+    /// Whether it fetches a manifest, which some registries count.
+    fn is_pull(&self) -> bool {
+        self.method == Method::GET && self.url.path().contains("/manifests/")
+    }
+}
+
 /// A complete answer.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -68,6 +78,8 @@ pub(super) struct Answer {
     pub(super) url: Url,
     /// Whether a redirect led to another host.
     pub(super) elsewhere: bool,
+    /// How long its first byte took.
+    took: Duration,
 }
 
 impl Answer {
@@ -124,7 +136,6 @@ pub(super) struct Transport {
     certified: Option<(ClientCertificate, reqwest::Client)>,
     pub(super) endpoints: Endpoints,
     pub(super) gates: Gates,
-    timeout: Duration,
 }
 
 impl Transport {
@@ -132,7 +143,6 @@ impl Transport {
         endpoints: Endpoints,
         gates: Gates,
         tls: &Tls,
-        timeout: Duration,
         agent: &str,
     ) -> Result<Self, Failure> {
         crate::choose_crypto();
@@ -140,7 +150,7 @@ impl Transport {
             let mut builder = reqwest::Client::builder()
                 .user_agent(agent)
                 .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(timeout.min(Duration::from_secs(10)))
+                .connect_timeout(CONNECTING)
                 .pool_idle_timeout(Duration::from_mins(1));
             if !tls.authorities.is_empty() {
                 builder = builder.tls_certs_merge(tls.authorities.clone());
@@ -156,7 +166,7 @@ impl Transport {
             Some(client) => Some((client.clone(), build(Some(client.identity.clone()))?)),
             None => None,
         };
-        Ok(Self { http: build(None)?, certified, endpoints, gates, timeout })
+        Ok(Self { http: build(None)?, certified, endpoints, gates })
     }
 
     fn http(&self, url: &Url) -> &reqwest::Client {
@@ -217,7 +227,7 @@ impl Transport {
         let mut attempt = 1;
         let mut deferrals = 0;
         loop {
-            let pass = gate.enter().await?;
+            let pass = gate.enter(question.is_pull()).await?;
             let span = tracing::debug_span!(
                 "request",
                 host = gate.host(),
@@ -254,7 +264,7 @@ impl Transport {
                     ));
                 }
                 Err(Miss::Timeout) => {
-                    let after = format!("no complete answer in {:?}", self.timeout);
+                    let after = format!("no complete answer in {:?}", gate.limits.timeout);
                     let failure = self.missed(FailureKind::Timeout, question, &after, attempt);
                     if attempt >= ATTEMPTS_AT_A_TIMEOUT {
                         return Err(given_up(&gate, failure));
@@ -269,7 +279,7 @@ impl Transport {
                 return Err(given_up(&gate, failure));
             }
             gate.note_retry();
-            tokio::time::sleep(wait.min(self.timeout).max(backoff(attempt))).await;
+            tokio::time::sleep(wait.min(gate.limits.timeout).max(backoff(attempt))).await;
             attempt += 1;
         }
     }
@@ -277,24 +287,36 @@ impl Transport {
     /// One attempt: sends, reads, and tells the gate how it ended.
     async fn attempt(&self, question: &Question, gate: &Arc<Gate>) -> Result<Answer, Miss> {
         let sent =
-            tokio::time::timeout(self.timeout, self.send(question)).await.unwrap_or(Err(Miss::Timeout));
+            tokio::time::timeout(gate.limits.timeout, self.send(question)).await.unwrap_or(Err(Miss::Timeout));
         match &sent {
             Ok(answer) => {
                 tracing::Span::current().record("status", answer.status.as_u16());
                 let status = answer.status;
-                let asked_to_wait = retry_after(&answer.headers);
+                let allowance = Allowance::read(&answer.headers);
+                if let Some(allowance) = allowance {
+                    gate.note_allowance(allowance);
+                }
+                // Who throttles because nothing is left says in either way for how long.
+                let renewed_in = allowance.filter(|left| left.remaining == 0).and_then(|left| left.renewed_in);
+                let asked_to_wait = retry_after(&answer.headers).or(renewed_in);
+                let used_up = question.is_pull() && renewed_in.is_some() && gate.limits.counts == Counted::Pulls;
                 let is_throttled = status == StatusCode::TOO_MANY_REQUESTS
                     || (status == StatusCode::SERVICE_UNAVAILABLE && asked_to_wait.is_some());
-                if is_throttled {
+                if is_throttled && used_up {
+                    gate.note(Ended::NoPullsLeft);
+                } else if is_throttled {
                     gate.note(Ended::Throttled { wait: asked_to_wait });
                 } else if status.is_server_error() {
-                    gate.note_failed();
+                    gate.note(Ended::Failed { is_overloaded: status == StatusCode::SERVICE_UNAVAILABLE });
                 } else {
-                    gate.note(Ended::Answered { bytes: answer.bytes });
+                    gate.note(Ended::Answered { bytes: answer.bytes, took: answer.took });
                 }
             }
-            Err(Miss::TooLarge) => gate.note(Ended::Answered { bytes: question.cap }),
-            Err(Miss::Timeout | Miss::Connection(_)) => gate.note_failed(),
+            Err(Miss::TooLarge) => {
+                gate.note(Ended::Answered { bytes: question.cap, took: Duration::ZERO });
+            }
+            Err(Miss::Timeout) => gate.note(Ended::Failed { is_overloaded: true }),
+            Err(Miss::Connection(_)) => gate.note(Ended::Failed { is_overloaded: false }),
         }
         sent
     }
@@ -323,7 +345,9 @@ impl Transport {
         if let Some(form) = &question.form {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
         }
+        let began = Instant::now();
         let mut response = request.send().await.map_err(|error| miss(&error))?;
+        let took = began.elapsed();
         let status = response.status();
         let good = status.is_success();
         let cap = if good { question.cap } else { ERROR_BYTES };
@@ -353,7 +377,7 @@ impl Transport {
         }
         let headers = std::mem::take(response.headers_mut());
         let body = body.freeze();
-        Ok(Answer { status, headers, body, bytes, url: question.url.clone(), elsewhere: false })
+        Ok(Answer { status, headers, body, bytes, url: question.url.clone(), elsewhere: false, took })
     }
 }
 

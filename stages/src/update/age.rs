@@ -7,7 +7,7 @@ use provenance_model::{Digest, Dossier};
 use serde::Deserialize;
 
 use crate::registry::content::{meant_time, usual_first};
-use crate::registry::{Asking, Name, RegistryClient, TagList};
+use crate::registry::{Asking, Counted, Name, RegistryClient, TagList};
 
 /// Bytes of an image's configuration.
 pub(super) const CONFIG_BYTES: usize = 1 << 20;
@@ -30,8 +30,7 @@ pub(super) async fn created(
     if let Some(pushed) = list.and_then(|list| list.named(digest)).and_then(|named| named.pushed_at) {
         return Ok(Some((pushed, CreatedFrom::TagList)));
     }
-    // On Docker Hub a manifest costs a pull.
-    if !reads_config || asking.registry.is_docker_hub() {
+    if !reads_config || client.limits(asking.registry).counts == Counted::Pulls {
         return Ok(None);
     }
     let Some(mut manifest) = client.manifest(asking, Name::Digest(digest)).await? else { return Ok(None) };

@@ -432,6 +432,12 @@ pub struct RegistryUse {
     pub failed: u64,
     /// Bytes of answers read.
     pub bytes: u64,
+    /// Requests that the run had for it at the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
+    /// Requests that were left to the next run, since the budget was used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deferred: Option<u64>,
 }
 
 /// The older collector writes an empty list as `null`.

@@ -1,7 +1,8 @@
 //! The gate: admission to one registry host.
 //!
-//! A request enters when the host has a free place, its rate allows, and it is neither cooling down nor
-//! given up:
+//! A request enters when the host has a free place ([`concurrency`]), its pace allows ([`pace`]), the run's budget for
+//! it is not used up, nor the allowance that the host tells of ([`allowance`]), and it is neither cooling down nor given
+//! up:
 //!
 //! ```text
 //!            429 or 503 with Retry-After            waited long enough
@@ -13,7 +14,11 @@
 //! ```
 //!
 //! A request that would have to wait too long is answered at once: a row that fails with its reason is
-//! worth more than a run that hangs.
+//! worth more than a run that hangs. How each host is treated is told by [`HostLimits`](super::HostLimits).
+
+mod allowance;
+mod concurrency;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -21,23 +26,35 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::report::RegistryUse;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::clock::{Moment, TokioClock};
+pub(super) use allowance::Allowance;
+use concurrency::{Concurrency, Place};
+use pace::Pace;
+
+use super::profile::HostLimits;
 
 /// How a host is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateLimits {
-    /// Requests in flight at once, at least one.
+    /// Requests in flight at once at the most, at least one. Fewer while the host shows signs of trouble.
     pub concurrency: usize,
     /// Requests begun in a second; none for no limit.
     pub requests_per_second: Option<NonZeroU32>,
+    /// Requests begun at once after a rest.
+    pub burst: NonZeroU32,
+    /// Requests in one run; none for no limit.
+    pub budget: Option<u64>,
+    /// Which requests the host's own allowance counts.
+    pub counts: Counted,
+    /// So many of the allowance are left to others, such as the cluster's nodes.
+    pub reserve: u64,
+    /// Whether a tag is asked by HEAD before its manifest is fetched.
+    pub head_first: bool,
+    /// The longest one request may take, its answer's last byte included.
+    pub timeout: Duration,
     /// The longest a host may keep us waiting without one success.
     pub patience: Duration,
     /// Requests in a row that get no answer before the host is given up for a while.
@@ -51,14 +68,29 @@ pub struct GateLimits {
 impl Default for GateLimits {
     fn default() -> Self {
         Self {
-            concurrency: 8,
-            requests_per_second: NonZeroU32::new(50),
+            concurrency: 16,
+            requests_per_second: None,
+            burst: NonZeroU32::MIN,
+            budget: None,
+            counts: Counted::Everything,
+            reserve: 0,
+            head_first: false,
+            timeout: Duration::from_secs(30),
             patience: Duration::from_mins(2),
             unanswered_in_a_row: 5,
             failed_in_a_row: 20,
             pause: Duration::from_secs(30),
         }
     }
+}
+
+/// Which requests an allowance counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// All of them.
+    Everything,
+    /// Manifests that are fetched, as Docker Hub counts pulls.
+    Pulls,
 }
 
 /// A host that throttles without saying for how long is left alone for this long the first time.
@@ -69,28 +101,30 @@ const LONGEST_COOL_DOWN: Duration = Duration::from_secs(30);
 const SHORTEST_COOL_DOWN: Duration = Duration::from_millis(500);
 
 /// One host's gate at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GateView {
     /// The host.
     pub host: String,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Requests that may be in flight, as far as is known.
+    pub concurrency: usize,
     /// Requests that wait to enter.
     pub waiting: usize,
+    /// Requests that are begun in a second at the most, as far as is known.
+    pub rate: Option<f64>,
     /// For how long the host cools down or stays given up.
     pub closed_for: Option<Duration>,
 }
-
-type Rate = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Moment>>;
 
 /// Admission to one host.
 #[derive(Debug)]
 pub(super) struct Gate {
     host: String,
-    limits: GateLimits,
-    places: Semaphore,
-    rate: Option<Rate>,
+    pub(super) limits: GateLimits,
+    concurrency: Concurrency,
     state: Mutex<State>,
+    pace: Mutex<Pace>,
     waiting: AtomicUsize,
     pub(super) counts: Counts,
 }
@@ -102,6 +136,7 @@ pub(super) struct Counts {
     retries: AtomicU64,
     throttled: AtomicU64,
     failed: AtomicU64,
+    deferred: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -114,6 +149,8 @@ struct State {
     unanswered: u32,
     failed: u32,
     down: Option<Down>,
+    /// What is left, and until when that stands.
+    left: Option<(u64, Instant)>,
 }
 
 #[derive(Debug, Clone)]
@@ -125,8 +162,12 @@ struct Down {
 /// How one exchange ended, as far as the gate minds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended<'a> {
-    /// The host answered and is well.
-    Answered { bytes: usize },
+    /// The host answered after so long, and is well.
+    Answered { bytes: usize, took: Duration },
+    /// The host failed an attempt, or left it without an answer.
+    Failed { is_overloaded: bool },
+    /// The host throttles pulls, and nothing else: what it says is left tells for how long.
+    NoPullsLeft,
     /// The host asked us to slow down: for this long, where it said so.
     Throttled { wait: Option<Duration> },
     /// A request failed for good, all its attempts used up: by the host's own failures, or without an answer.
@@ -138,11 +179,9 @@ impl Gate {
         Self {
             host,
             limits,
-            places: Semaphore::new(limits.concurrency.max(1)),
-            rate: limits
-                .requests_per_second
-                .map(|rate| RateLimiter::direct_with_clock(Quota::per_second(rate), TokioClock)),
+            concurrency: Concurrency::new(limits.concurrency),
             state: Mutex::default(),
+            pace: Mutex::new(Pace::new(limits.requests_per_second, limits.burst)),
             waiting: AtomicUsize::new(0),
             counts: Counts::default(),
         }
@@ -152,25 +191,45 @@ impl Gate {
         &self.host
     }
 
-    /// Waits for admission. The place is held until the pass is dropped.
-    pub(super) async fn enter(&self) -> Result<SemaphorePermit<'_>, Failure> {
+    /// Waits for admission of a request, which may be one that the host counts as a pull. The place is held until
+    /// it is dropped.
+    pub(super) async fn enter(&self, is_pull: bool) -> Result<Place<'_>, Failure> {
         let _waiting = Waiting::begin(&self.waiting);
-        let place = self.places.acquire().await.expect("a gate's places are never closed");
-        while let Some(until) = self.closed_until()? {
-            // Spread out, so that those who wait together do not all enter in the same instant.
-            tokio::time::sleep_until(until + Duration::from_millis(fastrand::u64(0..50))).await;
-        }
-        if let Some(rate) = &self.rate {
-            while let Err(not_until) = rate.check() {
-                tokio::time::sleep(not_until.wait_time_from(governor::clock::Clock::now(&TokioClock))).await;
+        let place = self.concurrency.enter().await;
+        loop {
+            if let Some(until) = self.closed_until(is_pull)? {
+                // Spread out, so that those who wait together do not all enter in the same instant.
+                tokio::time::sleep_until(until + Duration::from_millis(fastrand::u64(0..50))).await;
+                continue;
+            }
+            let wait = self.pace().wait();
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => break,
             }
         }
-        self.counts.requests.fetch_add(1, Ordering::Relaxed);
+        self.spend()?;
         Ok(place)
     }
 
+    /// Takes one request out of the budget.
+    fn spend(&self) -> Result<(), Failure> {
+        let Some(budget) = self.limits.budget else {
+            self.counts.requests.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        let within = |spent: u64| (spent < budget).then_some(spent + 1);
+        match self.counts.requests.try_update(Ordering::Relaxed, Ordering::Relaxed, within) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                self.counts.deferred.fetch_add(1, Ordering::Relaxed);
+                Err(Failure::new(FailureKind::Deferred, deferred(&self.host, budget)))
+            }
+        }
+    }
+
     /// Until when to wait; an error where waiting is pointless.
-    fn closed_until(&self) -> Result<Option<Instant>, Failure> {
+    fn closed_until(&self, is_pull: bool) -> Result<Option<Instant>, Failure> {
         let now = Instant::now();
         let mut state = self.state();
         if let Some(down) = state.down.clone() {
@@ -186,6 +245,24 @@ impl Gate {
                 ));
             }
             state.down = None;
+        }
+        let is_counted = is_pull || self.limits.counts == Counted::Everything;
+        if let Some((left, until)) = state.left.filter(|_| is_counted)
+            && now < until
+            && left <= self.limits.reserve
+        {
+            return if until - now > self.limits.patience {
+                let kept = match left {
+                    0 => String::new(),
+                    _ => ", which are left to others".to_owned(),
+                };
+                Err(Failure::new(
+                    FailureKind::RateLimited,
+                    format!("{} says that {left} requests are left to us for {}{kept}", self.host, seconds(until - now)),
+                ))
+            } else {
+                Ok(Some(until))
+            };
         }
         match state.cool_until {
             Some(until) if now < until => {
@@ -208,21 +285,41 @@ impl Gate {
         }
     }
 
+    /// What the host says is left of its allowance.
+    pub(super) fn note_allowance(&self, allowance: Allowance) {
+        // Without a word on when there is more, its next answer tells.
+        let renewed = allowance.renewed_in.map(|wait| Instant::now() + wait.min(Duration::from_hours(24)));
+        self.state().left = renewed.map(|at| (allowance.remaining, at));
+    }
+
     /// Notes how an exchange ended; opens or closes the gate accordingly.
     pub(super) fn note(&self, ended: Ended<'_>) {
         let now = Instant::now();
         let mut state = self.state();
         match ended {
-            Ended::Answered { bytes } => {
+            Ended::Answered { bytes, took } => {
                 self.counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-                *state = State { cool_until: state.cool_until, ..State::default() };
+                *state = State { cool_until: state.cool_until, left: state.left, ..State::default() };
+                drop(state);
+                self.concurrency.answered(took);
+                self.pace().answered();
+            }
+            Ended::Failed { is_overloaded } => {
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                if is_overloaded {
+                    self.concurrency.cut();
+                }
+            }
+            Ended::NoPullsLeft => {
+                self.counts.throttled.fetch_add(1, Ordering::Relaxed);
             }
             Ended::Throttled { wait } => {
                 self.counts.throttled.fetch_add(1, Ordering::Relaxed);
                 state.unanswered = 0;
                 state.throttled_since.get_or_insert(now);
                 // Those who were in flight together are throttled together: that counts once.
-                if state.cool_until.is_none_or(|until| until <= now) {
+                let is_first = state.cool_until.is_none_or(|until| until <= now);
+                if is_first {
                     state.throttles += 1;
                 }
                 // Who does not say for how long is left alone for longer each time.
@@ -233,6 +330,11 @@ impl Gate {
                 // The server's word is capped only against overflow: whether we wait so long is asked at entry.
                 let until = now + wait.min(Duration::from_hours(24));
                 state.cool_until = Some(state.cool_until.map_or(until, |old| old.max(until)));
+                drop(state);
+                if is_first {
+                    self.concurrency.cut();
+                    self.pace().throttled(until);
+                }
             }
             Ended::GivenUp { server_failed, why } => {
                 let (count, limit, how) = if server_failed {
@@ -251,11 +353,6 @@ impl Gate {
         }
     }
 
-    /// Counts one attempt that failed.
-    pub(super) fn note_failed(&self) {
-        self.counts.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(super) fn note_retry(&self) {
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
     }
@@ -266,8 +363,10 @@ impl Gate {
         let until = state.down.as_ref().map(|down| down.until).max(state.cool_until);
         GateView {
             host: self.host.clone(),
-            in_flight: self.limits.concurrency.max(1) - self.places.available_permits(),
+            in_flight: self.concurrency.in_flight(),
+            concurrency: self.concurrency.limit(),
             waiting: self.waiting.load(Ordering::Relaxed),
+            rate: self.pace().rate(),
             closed_for: until.filter(|until| *until > now).map(|until| until - now),
         }
     }
@@ -281,7 +380,13 @@ impl Gate {
             throttled: read(&self.counts.throttled),
             failed: read(&self.counts.failed),
             bytes: read(&self.counts.bytes),
+            budget: self.limits.budget,
+            deferred: Some(read(&self.counts.deferred)).filter(|deferred| *deferred > 0),
         }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -304,6 +409,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Why a request is left to the next run.
+pub(super) fn deferred(host: &str, budget: u64) -> String {
+    format!("deferred to the next run: the budget of {budget} requests to {host} is used up")
+}
+
 fn seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs_f64().ceil())
 }
@@ -311,18 +421,22 @@ fn seconds(duration: Duration) -> String {
 /// The gates of all hosts met so far.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
-    limits: GateLimits,
+    limits: HostLimits,
     gates: Mutex<BTreeMap<String, Arc<Gate>>>,
 }
 
 impl Gates {
-    pub(super) fn new(limits: GateLimits) -> Self {
+    pub(super) fn new(limits: HostLimits) -> Self {
         Self { limits, gates: Mutex::default() }
     }
 
     pub(super) fn gate(&self, host: String) -> Arc<Gate> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(gates.entry(host.clone()).or_insert_with(|| Arc::new(Gate::new(host, self.limits))))
+        Arc::clone(gates.entry(host).or_insert_with_key(|host| Arc::new(Gate::new(host.clone(), self.limits.of(host)))))
+    }
+
+    pub(super) fn limits(&self, host: &str) -> GateLimits {
+        self.limits.of(host)
     }
 
     pub(super) fn views(&self) -> Vec<GateView> {
@@ -349,26 +463,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rate_is_kept_on_tokios_clock() {
-        let gate = gate(|limits| limits.requests_per_second = NonZeroU32::new(10));
-        let began = Instant::now();
-        for _ in 0..30 {
-            drop(gate.enter().await.unwrap());
-        }
-        // A burst of ten, then ten in a second.
-        let took = began.elapsed();
-        assert!(took >= Duration::from_millis(1900) && took <= Duration::from_millis(2200), "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn no_more_are_in_flight_than_the_gate_has_places() {
-        let gate = Arc::new(gate(|limits| limits.concurrency = 2));
-        let first = gate.enter().await.unwrap();
-        let _second = gate.enter().await.unwrap();
+        let gate = Arc::new(gate(|limits| limits.concurrency = 4));
+        let first = gate.enter(false).await.unwrap();
+        let _second = gate.enter(false).await.unwrap();
         assert_eq!(gate.view().in_flight, 2);
         let third = tokio::spawn({
             let gate = Arc::clone(&gate);
-            async move { gate.enter().await.map(drop) }
+            async move { gate.enter(false).await.map(drop) }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(gate.view().waiting, 1);
@@ -382,7 +484,7 @@ mod tests {
         let gate = gate(|_| {});
         gate.note(Ended::Throttled { wait: Some(Duration::from_secs(7)) });
         let began = Instant::now();
-        drop(gate.enter().await.unwrap());
+        drop(gate.enter(false).await.unwrap());
         assert!(began.elapsed() >= Duration::from_secs(7));
     }
 
@@ -391,7 +493,7 @@ mod tests {
         let gate = gate(|limits| limits.patience = Duration::from_mins(1));
         gate.note(Ended::Throttled { wait: Some(Duration::from_hours(1)) });
         let began = Instant::now();
-        let failure = gate.enter().await.unwrap_err();
+        let failure = gate.enter(false).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::RateLimited);
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert!(failure.message.contains("registry.example asks us to wait 3600s"), "{failure}");
@@ -402,7 +504,7 @@ mod tests {
         let gate = gate(|limits| limits.patience = Duration::from_secs(10));
         let began = Instant::now();
         let failure = loop {
-            match gate.enter().await {
+            match gate.enter(false).await {
                 Ok(_place) => gate.note(Ended::Throttled { wait: Some(Duration::from_secs(3)) }),
                 Err(failure) => break failure,
             }
@@ -416,11 +518,11 @@ mod tests {
         let gate = gate(|limits| limits.patience = Duration::from_mins(10));
         let mut waits = Vec::new();
         for _ in 0..7 {
-            drop(gate.enter().await.unwrap());
+            drop(gate.enter(false).await.unwrap());
             gate.note(Ended::Throttled { wait: None });
             gate.note(Ended::Throttled { wait: None });
             let before = Instant::now();
-            drop(gate.enter().await.unwrap());
+            drop(gate.enter(false).await.unwrap());
             waits.push(before.elapsed().as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
@@ -430,23 +532,67 @@ mod tests {
     async fn a_dead_host_is_given_up_and_tried_again_after_the_pause() {
         let gate = gate(|_| {});
         for _ in 0..5 {
-            drop(gate.enter().await.unwrap());
+            drop(gate.enter(false).await.unwrap());
             gate.note(Ended::GivenUp { server_failed: false, why: "connection refused" });
         }
-        let failure = gate.enter().await.unwrap_err();
+        let failure = gate.enter(false).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::HostDown);
         assert!(failure.message.contains("5 requests in a row got no answer"), "{failure}");
         tokio::time::sleep(Duration::from_secs(31)).await;
-        drop(gate.enter().await.unwrap());
+        drop(gate.enter(false).await.unwrap());
         gate.note(Ended::GivenUp { server_failed: false, why: "connection refused" });
-        assert_eq!(gate.enter().await.unwrap_err().kind, FailureKind::HostDown, "one more is enough");
+        assert_eq!(gate.enter(false).await.unwrap_err().kind, FailureKind::HostDown, "one more is enough");
         tokio::time::sleep(Duration::from_secs(31)).await;
-        drop(gate.enter().await.unwrap());
-        gate.note(Ended::Answered { bytes: 1 });
+        drop(gate.enter(false).await.unwrap());
+        gate.note(Ended::Answered { bytes: 1, took: Duration::ZERO });
         for _ in 0..4 {
-            drop(gate.enter().await.unwrap());
+            drop(gate.enter(false).await.unwrap());
             gate.note(Ended::GivenUp { server_failed: false, why: "connection refused" });
         }
-        assert!(gate.enter().await.is_ok(), "a success starts the count anew");
+        assert!(gate.enter(false).await.is_ok(), "a success starts the count anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_is_used_up_defers_what_is_left() {
+        let gate = gate(|limits| limits.budget = Some(2));
+        for _ in 0..2 {
+            drop(gate.enter(false).await.unwrap());
+        }
+        let failure = gate.enter(false).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Deferred);
+        assert_eq!(
+            failure.message,
+            "deferred to the next run: the budget of 2 requests to registry.example is used up"
+        );
+        let told = gate.tally();
+        assert_eq!((told.requests, told.budget, told.deferred), (2, Some(2), Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_allowance_that_is_used_up_is_waited_for_or_told() {
+        let left = |remaining, seconds| Allowance { remaining, renewed_in: Some(Duration::from_secs(seconds)) };
+        let gate = gate(|limits| limits.patience = Duration::from_mins(1));
+        gate.note_allowance(left(1, 3600));
+        drop(gate.enter(false).await.unwrap());
+        gate.note_allowance(left(0, 20));
+        let began = Instant::now();
+        drop(gate.enter(false).await.unwrap());
+        assert!(began.elapsed() >= Duration::from_secs(20));
+        gate.note_allowance(left(0, 3600));
+        let failure = gate.enter(false).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::RateLimited);
+        assert!(failure.message.contains("0 requests are left to us for 3600s"), "{failure}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pulls_that_are_left_to_the_nodes_stop_pulls_only() {
+        let gate = gate(|limits| {
+            limits.counts = Counted::Pulls;
+            limits.reserve = 10;
+        });
+        gate.note_allowance(Allowance { remaining: 10, renewed_in: Some(Duration::from_hours(6)) });
+        assert!(gate.enter(false).await.is_ok());
+        let failure = gate.enter(true).await.unwrap_err();
+        assert!(failure.message.contains("10 requests are left to us for 21600s, which are left to others"), "{failure}");
     }
 }
