@@ -11,11 +11,12 @@ use provenance_model::report::{Report, comment, export, sarif};
 use provenance_sinks::{ConfigMapSink, FileSink, PolicyReportSink, SinkError, UploadSink};
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
-use provenance_stages::registry::RegistryClient;
+use provenance_stages::registry::{ClientSettings, DiskCache, RegistryClient};
 
 use crate::config::{Config, Output};
 use crate::given::Written;
 use crate::options::{self, On};
+use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::refused::ConfigErrors;
 use crate::run::{About, Order, run};
@@ -91,7 +92,8 @@ pub fn command() -> Command {
         .subcommand(
             with_options(On::Collect, Command::new("collect"))
                 .about("Reads the cluster and writes the report")
-                .arg(format_argument().help("Also print the report on stdout; on a terminal the table is printed anyway")),
+                .arg(format_argument().help("Also print the report on stdout; on a terminal the table is printed anyway"))
+                .arg(plan_argument()),
         )
         .subcommand(
             with_options(On::Scan, Command::new("scan"))
@@ -111,7 +113,8 @@ pub fn command() -> Command {
                         .value_hint(ValueHint::AnyPath)
                         .help("Kubernetes YAML or JSON: a file, a folder (read with its subfolders), or - for stdin"),
                 )
-                .arg(format_argument().default_value("table").help("How the report is printed on stdout")),
+                .arg(format_argument().default_value("table").help("How the report is printed on stdout"))
+                .arg(plan_argument()),
         )
         .subcommand(
             with_options(On::Demo, Command::new("demo"))
@@ -143,6 +146,13 @@ pub fn command() -> Command {
                     .value_parser(clap::value_parser!(clap_complete::Shell)),
             ),
         )
+}
+
+fn plan_argument() -> Arg {
+    Arg::new("plan")
+        .long("plan")
+        .action(ArgAction::SetTrue)
+        .help("Only print what a run would ask of each registry, and what would be left to the next one; no registry is asked")
 }
 
 fn format_argument() -> Arg {
@@ -229,10 +239,36 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     let mut config = Config::read(On::Collect, matches)?;
     telemetry::start(&config.logs);
     let client = connect(&config.kubeconfig).await?;
+    if matches.get_flag("plan") {
+        // Charts share the lists of a few repositories: they are not planned.
+        config.helm = None;
+        return plan(cluster(client, &mut config), &config, matches).await;
+    }
     let sinks = sinks(&config, &client)?;
     check(&sinks)?;
     let Assembled { trust, problems } = std::mem::take(&mut config.trust).assemble(Some(&client)).await?;
     let turned_off = config.turned_off();
+    let source = cluster(client, &mut config);
+    let about = About {
+        cluster_name: config.cluster_name.clone(),
+        problems,
+        turned_off,
+        fail_on: config.fail_on.clone(),
+        shard: config.shard.clone(),
+    };
+    let order = Order::new(&config.tuning);
+    let _signals = listen(&order)?;
+    let report = examine(source, &config, trust, about, &order).await?;
+    let (report, is_everywhere) = write(&sinks, report, std::io::stderr().is_terminal()).await?;
+    let format = matches.get_one::<String>("format").map(String::as_str);
+    if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
+        print(&report, format, matches.value_source("format").is_some(), &Written::default())?;
+    }
+    Ok(if is_everywhere { status_of(&report) } else { NOT_EVERYWHERE })
+}
+
+/// The cluster as the source of a run.
+fn cluster(client: kube::Client, config: &mut Config) -> Source {
     let shard = config.shard.as_ref().map(|(shard, _)| *shard).unwrap_or_default();
     let helm = config.helm.take().map(|settings| Helm {
         client: client.clone(),
@@ -246,26 +282,17 @@ async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
     if config.pull_secrets {
         source = source.pull_secrets(Arc::clone(&config.registries.credentials));
     }
-    let about = About {
-        cluster_name: config.cluster_name.clone(),
-        problems,
-        turned_off,
-        fail_on: config.fail_on.clone(),
-        shard: config.shard.clone(),
-    };
-    let order = Order::new(&config.tuning);
-    let _signals = listen(&order)?;
-    let report = examine(Source::Cluster(source, helm), &config, trust, about, &order).await?;
-    let (report, is_everywhere) = write(&sinks, report, std::io::stderr().is_terminal()).await?;
-    let format = matches.get_one::<String>("format").map(String::as_str);
-    if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
-        print(&report, format, matches.value_source("format").is_some(), &Written::default())?;
-    }
-    Ok(if is_everywhere { status_of(&report) } else { NOT_EVERYWHERE })
+    Source::Cluster(source, helm)
 }
 
 async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
     let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().cloned().collect();
+    if matches.get_flag("plan") {
+        let config = Config::read(On::Scan, matches)?;
+        telemetry::start(&config.logs);
+        let (sightings, _) = given::sightings(&images(matches), &files)?;
+        return plan(Source::Given(sightings), &config, matches).await;
+    }
     let (report, written) = examine_given(matches, &files).await?;
     print_as_asked(&report, matches, &written)?;
     Ok(status_of(&report))
@@ -277,13 +304,17 @@ async fn explain(matches: &ArgMatches) -> Result<u8, Refusal> {
     Ok(status_of(&report))
 }
 
+/// The images that were named.
+fn images(matches: &ArgMatches) -> Vec<String> {
+    matches.get_many::<String>("images").into_iter().flatten().cloned().collect()
+}
+
 /// Examines the images that were named, and those in these files.
 /// Answers where they are written, too.
 async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<(Report, Written), Refusal> {
     let mut config = Config::read(On::Scan, matches)?;
     telemetry::start(&config.logs);
-    let images: Vec<_> = matches.get_many::<String>("images").into_iter().flatten().cloned().collect();
-    let (sightings, written) = given::sightings(&images, files)?;
+    let (sightings, written) = given::sightings(&images(matches), files)?;
     let Assembled { trust, .. } = std::mem::take(&mut config.trust).assemble(None).await?;
     let order = Order::new(&config.tuning);
     let _signals = listen(&order)?;
@@ -329,14 +360,45 @@ async fn examine(
     about: About,
     order: &Order,
 ) -> Result<Report, Refusal> {
-    let agent = format!("provenance-collector/{VERSION}");
-    let client = RegistryClient::new(config.registries.clone(), &agent).map_err(anyhow::Error::from)?;
-    let means = Means::new(client, trust).updates(config.updates.clone());
+    let client = client(config)?;
+    let means = Means::new(client, trust)
+        .updates(config.updates.clone())
+        .budgets(config.registries.limits.has_budgets());
     let mut progress = None;
     let watch = |watch| progress = Some(Progress::show(watch, Arc::clone(&means.client)));
     let report = run(source, &means, &config.tuning, about, order, watch).await;
     drop(progress);
+    if let Some(cache) = means.client.cache() {
+        cache.close().await;
+    }
     Ok(report?)
+}
+
+/// The way to registries, as configured.
+fn client(config: &Config) -> Result<RegistryClient, Refusal> {
+    let cache = config.cache.clone().map(DiskCache::open).transpose();
+    let cache = cache.map_err(|why| ConfigErrors(vec![format!("--{}: {why}", options::CACHE.flag)]))?;
+    let settings = ClientSettings { cache, ..config.registries.clone() };
+    let agent = format!("provenance-collector/{VERSION}");
+    Ok(RegistryClient::new(settings, &agent).map_err(anyhow::Error::from)?)
+}
+
+/// Says what a run would ask of each registry, and asks none.
+async fn plan(source: Source, config: &Config, matches: &ArgMatches) -> Result<u8, Refusal> {
+    let means = Means::new(client(config)?, Trust::default())
+        .updates(config.updates.clone())
+        .budgets(config.registries.limits.has_budgets());
+    let order = Order::new(&config.tuning);
+    let _signals = listen(&order)?;
+    let plan = Plan::make(source, &means, &config.tuning, &order).await?;
+    match matches.get_one::<String>("format").map(String::as_str) {
+        Some("json") => print_text(&plan.json()),
+        None | Some("table") => print_text(&plan.table()),
+        Some(other) => {
+            let why = format!("--plan is printed as table or json, not as {other}");
+            Err(Refusal::Usage(ConfigErrors(vec![why])))
+        }
+    }
 }
 
 /// The sinks that are asked for.

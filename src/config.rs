@@ -1,13 +1,12 @@
 //! The configuration: every option read, every error told at once.
 
+mod asking;
 mod file;
 mod serving;
 mod trust;
 mod values;
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -17,9 +16,8 @@ use provenance_model::report::Rule;
 use provenance_model::{Shard, UpdateLevel};
 use provenance_sinks::PolicyApi;
 use provenance_stages::charts::ChartRepository;
-use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::discovery::Namespaces;
-use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, Mirrors, Tls};
+use provenance_stages::registry::{CacheSettings, ClientSettings};
 use provenance_stages::update::ImageRule;
 use provenance_stages::{Documents, UpdateRules};
 use provenance_web::{Brand, Place, SignIn};
@@ -51,6 +49,8 @@ pub struct Config {
     pub pull_secrets: bool,
     /// How registries are asked.
     pub registries: ClientSettings,
+    /// Where registries' answers are kept; not where that is none.
+    pub cache: Option<CacheSettings>,
     /// What is trusted.
     pub trust: TrustSettings,
     /// What counts as an update.
@@ -209,6 +209,10 @@ pub enum LogFormat {
     Text,
 }
 
+/// A budget without a cache would leave the same images out in every run.
+const NO_MEMORY: &str =
+    "a registry's budget needs --cache: there it is kept which images were examined longest ago";
+
 impl Config {
     /// Reads the options of one command.
     ///
@@ -230,23 +234,8 @@ impl Config {
             report_path: reader.read(&options::REPORT_PATH, |value| Ok(PathBuf::from(value))),
             report_retention: reader.read(&options::REPORT_RETENTION, values::retention),
             pull_secrets: reader.read(&options::PULL_SECRETS, values::boolean),
-            registries: ClientSettings {
-                credentials: Arc::new(CredentialBook::new(reader.docker_config())),
-                endpoints: Endpoints::default()
-                    .insecure(reader.read(&options::INSECURE_REGISTRIES, values::hosts)),
-                limits: GateLimits {
-                    concurrency: reader.read(&options::REGISTRY_CONCURRENCY, values::count),
-                    requests_per_second: NonZeroU32::new(
-                        reader.read(&options::REGISTRY_RATE, values::number),
-                    ),
-                    patience: reader.read(&options::REGISTRY_PATIENCE, values::duration),
-                    ..GateLimits::default()
-                },
-                timeout: reader.read(&options::REGISTRY_TIMEOUT, values::limit),
-                mirrors: reader.mirrors(),
-                tls: reader.tls(),
-                ..ClientSettings::default()
-            },
+            registries: reader.registries(file.registries),
+            cache: reader.cache(),
             trust: reader.trust(),
             updates: reader.updates(file.rules),
             helm: reader.helm(file.repositories),
@@ -303,6 +292,9 @@ impl Config {
                 format: reader.read(&options::LOG_FORMAT, values::log_format),
             },
         };
+        if config.registries.limits.has_budgets() && config.cache.is_none() {
+            reader.errors.push(NO_MEMORY.to_owned());
+        }
         if reader.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.errors)) }
     }
 }
@@ -469,78 +461,6 @@ impl Reader<'_> {
             timeout: self.read(timeout, values::limit),
         }
     }
-
-    /// Both tables of mirrors as one.
-    fn mirrors(&mut self) -> Mirrors {
-        let mut mirrors = Mirrors::default();
-        for (option, is_only) in
-            [(&options::REGISTRY_MIRRORS, false), (&options::REGISTRY_MIRRORS_ONLY, true)]
-        {
-            let entries = self.read(option, |value| {
-                let entries = values::list(value);
-                let mut checked = Mirrors::default();
-                entries.iter().try_for_each(|entry| checked.add(entry, is_only)).map(|()| entries)
-            });
-            for entry in entries {
-                mirrors.add(&entry, is_only).expect("it was checked when it was read");
-            }
-        }
-        mirrors
-    }
-
-    /// TLS beyond the defaults. A client certificate without hosts, or the other way round, is an error.
-    fn tls(&mut self) -> Tls {
-        let read = |value: &str| -> Result<Option<Vec<u8>>, String> {
-            let file = Some(value).filter(|value| !value.is_empty());
-            file.map(|file| std::fs::read(file).map_err(|error| format!("it cannot be read: {error}")))
-                .transpose()
-        };
-        let mut tls = self.read(&options::REGISTRY_CA, |value| {
-            let mut tls = Tls::default();
-            read(value)?.map_or(Ok(()), |pem| tls.trust(&pem)).map(|()| tls)
-        });
-        let errors_before = self.errors.len();
-        let hosts = self.read(&options::REGISTRY_CLIENT_CERT_HOSTS, values::hosts);
-        let pem = self.read(&options::REGISTRY_CLIENT_CERT, |value| {
-            let pem = read(value)?;
-            pem.as_ref().map_or(Ok(()), |pem| Tls::default().show(pem, []))?;
-            Ok(pem)
-        });
-        match (pem, hosts.is_empty()) {
-            (Some(pem), false) => tls.show(&pem, hosts).expect("it was checked when it was read"),
-            (None, true) => {}
-            // One of the two is refused already.
-            _ if self.errors.len() > errors_before => {}
-            _ => self.errors.push(format!(
-                "--{} and --{} go together: a client certificate is shown only to the hosts it is for",
-                options::REGISTRY_CLIENT_CERT.flag,
-                options::REGISTRY_CLIENT_CERT_HOSTS.flag
-            )),
-        }
-        tls
-    }
-
-    /// The collector's own credentials: from the file that is named, else from that of `docker login`.
-    fn docker_config(&mut self) -> DockerConfig {
-        if let Some(named) =
-            self.read(&options::REGISTRY_AUTH, |value| values::docker_config(value).transpose())
-        {
-            return named;
-        }
-        if !options::REGISTRY_AUTH.on.contains(&self.command) {
-            return DockerConfig::default();
-        }
-        let folder = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-        let logged_in = folder("DOCKER_CONFIG").or_else(|| folder("HOME").map(|home| home.join(".docker")));
-        let Some(file) = logged_in.map(|folder| folder.join("config.json")).filter(|file| file.is_file())
-        else {
-            return DockerConfig::default();
-        };
-        values::docker_config_file(&file).unwrap_or_else(|why| {
-            self.errors.push(format!("{}: {why}; name another with --registry-auth", file.display()));
-            DockerConfig::default()
-        })
-    }
 }
 
 #[cfg(test)]
@@ -560,7 +480,8 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!(config.report_path, PathBuf::from("/reports"));
         assert_eq!(config.report_retention, Some(Duration::from_hours(168)));
-        assert_eq!(config.registries.timeout, Duration::from_secs(30));
+        assert_eq!(config.registries.limits.of("ghcr.io").timeout, Duration::from_secs(30));
+        assert_eq!(config.registries.limits.of("registry.lan").concurrency, 16);
         assert_eq!(config.namespaces, Namespaces::default());
         assert_eq!(config.tuning.deadline, None);
     }

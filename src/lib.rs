@@ -4,6 +4,7 @@
 //! one definition of every option; [`config`] reads them; [`trust`] puts
 //! together what they name.
 
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -11,6 +12,7 @@ pub mod explain;
 mod failing;
 pub mod given;
 pub mod options;
+pub mod plan;
 pub mod progress;
 pub mod reference;
 pub mod refused;

@@ -1,6 +1,7 @@
 //! The one definition of every option: its flag, environment variable, default and help. The command line,
 //! the configuration and docs/configuration.md are made of it.
 
+mod asking;
 mod brand;
 mod serve;
 mod sharing;
@@ -8,6 +9,7 @@ mod sign_in;
 mod trust;
 mod updates;
 
+pub use asking::*;
 pub use brand::*;
 pub use serve::*;
 pub use sharing::*;
@@ -235,46 +237,6 @@ pub const PULL_SECRETS: Opt = Opt {
     group: REGISTRIES,
     ..BASE
 };
-/// The time limit of one registry request.
-pub const REGISTRY_TIMEOUT: Opt = Opt {
-    flag: "registry-timeout",
-    env: "PROVENANCE_REGISTRY_TIMEOUT",
-    value: "DURATION",
-    default: "30s",
-    help: "The longest one request to a registry may take",
-    group: REGISTRIES,
-    ..BASE
-};
-/// Requests to one registry at once.
-pub const REGISTRY_CONCURRENCY: Opt = Opt {
-    flag: "registry-concurrency",
-    env: "PROVENANCE_REGISTRY_CONCURRENCY",
-    value: "NUMBER",
-    default: "8",
-    help: "Requests to one registry host at once",
-    group: REGISTRIES,
-    ..BASE
-};
-/// Requests to one registry in a second.
-pub const REGISTRY_RATE: Opt = Opt {
-    flag: "registry-rate",
-    env: "PROVENANCE_REGISTRY_RATE",
-    value: "NUMBER",
-    default: "50",
-    help: "Requests to one registry host in a second; 0 for no limit",
-    group: REGISTRIES,
-    ..BASE
-};
-/// How long a registry may keep us waiting.
-pub const REGISTRY_PATIENCE: Opt = Opt {
-    flag: "registry-patience",
-    env: "PROVENANCE_REGISTRY_PATIENCE",
-    value: "DURATION",
-    default: "2m",
-    help: "The longest a registry that throttles may keep us waiting before its images fail",
-    group: REGISTRIES,
-    ..BASE
-};
 /// Registries over plain HTTP.
 pub const INSECURE_REGISTRIES: Opt = Opt {
     flag: "insecure-registries",
@@ -448,6 +410,7 @@ pub const ALL: &[Opt] = &[
     REGISTRY_TIMEOUT,
     REGISTRY_CONCURRENCY,
     REGISTRY_RATE,
+    REGISTRY_BUDGET,
     REGISTRY_PATIENCE,
     INSECURE_REGISTRIES,
     REGISTRY_MIRRORS,
@@ -455,6 +418,9 @@ pub const ALL: &[Opt] = &[
     REGISTRY_CA,
     REGISTRY_CLIENT_CERT,
     REGISTRY_CLIENT_CERT_HOSTS,
+    CACHE,
+    CACHE_MAX_BYTES,
+    CACHE_MAX_AGE,
     VERIFY_SIGNATURES,
     COSIGN_PUBLIC_KEY,
     TRUST_POLICIES,

@@ -99,6 +99,8 @@ mod tests {
             host: host.into(),
             in_flight,
             waiting: 1,
+            concurrency: 8,
+            rate: None,
             closed_for,
         };
         let gates = [

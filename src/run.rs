@@ -11,6 +11,7 @@ use provenance_model::report::{
 };
 use provenance_model::{Dossier, RowBook, Shard, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
+use provenance_stages::registry::DiskCache;
 use tokio::sync::mpsc;
 
 use crate::config::Tuning;
@@ -27,6 +28,11 @@ impl Order {
     /// An order not yet given.
     pub fn new(tuning: &Tuning) -> Self {
         Self { stop: Stop::new(tuning.stop_grace), why: Arc::default() }
+    }
+
+    /// What those who work watch.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
     }
 
     /// Gives the order. The first reason stands.
@@ -147,6 +153,10 @@ pub async fn run(
             message: format!("{task}; please report this defect"),
         });
     }
+    let dossiers = ledger.close();
+    if let Some(cache) = means.client.cache() {
+        note_examined(cache.clone(), &dossiers).await;
+    }
     let closing = Closing {
         started_at,
         ended_at: Timestamp::now(),
@@ -155,13 +165,24 @@ pub async fn run(
         discovery,
         cut_short: order.why.get().cloned(),
         registries: means.client.tallies(),
+        cache: means.client.cache().map(DiskCache::tally),
         turned_off: about.turned_off,
         fail_on: about.fail_on,
         part: about.shard.map(|(shard, run)| Part { run, index: shard.index, count: shard.count }),
     };
-    let report = build(&rows, &ledger.close(), &release_ledger.close(), closing);
+    let report = build(&rows, &dossiers, &release_ledger.close(), closing);
     tell(&report);
     Ok(report)
+}
+
+/// Keeps when these were examined, for the order of runs to come.
+async fn note_examined(cache: DiskCache, dossiers: &[Dossier]) {
+    let examined = dossiers.iter().filter(|dossier| dossier.is_examined());
+    let keys: Vec<_> = examined.map(|dossier| dossier.subject.key()).collect();
+    let noted = tokio::task::spawn_blocking(move || keys.iter().for_each(|key| cache.note_examined(key)));
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, "the cache does not know what was examined");
+    }
 }
 
 /// Sends every release down its line, if there is one.

@@ -40,6 +40,7 @@ impl Drawn for Finding {
             Self::TagGone => Some("the registry has no such tag"),
             Self::Drifted => Some("the tag names something else by now than what runs"),
             Self::NotReached => Some("the run ended first"),
+            Self::Deferred => Some("left to the next run, since the registry's budget was used up"),
             Self::Outdated => Some("there is a newer tag"),
             Self::Same | Self::Found => None,
         }
@@ -48,7 +49,9 @@ impl Drawn for Finding {
     fn colour(self) -> Color {
         match self {
             Self::Failed | Self::Refused | Self::Gone => Color::Red,
-            Self::TagGone | Self::Drifted | Self::NotReached | Self::Outdated => Color::Yellow,
+            Self::TagGone | Self::Drifted | Self::NotReached | Self::Deferred | Self::Outdated => {
+                Color::Yellow
+            }
             Self::Same | Self::Found => Color::Green,
         }
     }
@@ -220,7 +223,7 @@ fn table(rows: &[(Finding, &ImageRecord)], style: Style) -> Table {
 }
 
 /// A table without lines, fit to the style.
-fn plain(style: Style) -> Table {
+pub(crate) fn plain(style: Style) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     if style.colour {

@@ -17,7 +17,7 @@ use provenance_model::{Dossier, Shard, Sighting};
 use provenance_sinks::{ConfigMapSink, FileSink, PolicyReportSink, SinkError, UploadSink, Written};
 use provenance_stages::charts::{ChartRules, Repositories};
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, Namespaces};
-use provenance_stages::registry::RegistryClient;
+use provenance_stages::registry::{Questions, RegistryClient};
 use provenance_stages::update::Examination;
 use provenance_stages::{
     Attachments, ChartStage, DigestStage, ProvenanceStage, ReleaseSource, ReleaseStage, SbomStage,
@@ -25,7 +25,8 @@ use provenance_stages::{
 };
 use tokio::sync::mpsc;
 
-use crate::config::{HelmSettings, Tuning, UpdateSettings};
+use crate::budget::Budgets;
+use crate::config::{Checks, HelmSettings, Tuning, UpdateSettings};
 
 /// Where sightings come from.
 #[expect(clippy::large_enum_variant, reason = "a run has one source")]
@@ -117,6 +118,8 @@ pub struct Means {
     pub updates: UpdateSettings,
     /// The lists of tags, shared by all.
     pub lists: Arc<TagLists>,
+    /// Whether any registry has a budget.
+    pub has_budgets: bool,
 }
 
 impl Means {
@@ -128,6 +131,23 @@ impl Means {
             client,
             verification: Arc::new(Verification::new(trust)),
             updates: UpdateSettings::default(),
+            has_budgets: false,
+        }
+    }
+
+    /// Examines only what fits into the registries' budgets.
+    #[must_use]
+    pub fn budgets(self, has_budgets: bool) -> Self {
+        Self { has_budgets, ..self }
+    }
+
+    /// What is asked of each image.
+    pub fn questions(&self, tuning: &Tuning) -> Questions {
+        let Checks { signatures, provenance, sboms } = tuning.checks;
+        Questions {
+            attached: signatures || provenance || sboms.is_some(),
+            tags: self.updates.rules.is_some(),
+            age: self.updates.age,
         }
     }
 
@@ -142,7 +162,7 @@ impl Means {
 
 /// The stages, in order.
 pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
-    let Means { client, verification, updates, lists } = means;
+    let Means { client, verification, updates, lists, .. } = means;
     let attachments = Arc::new(Attachments::new(Arc::clone(client), Arc::clone(lists)));
     let both = || (Arc::clone(&attachments), Arc::clone(verification));
     let checks = tuning.checks;
@@ -169,8 +189,11 @@ pub fn line(means: &Means, tuning: &Tuning) -> Line<Dossier> {
     let update = UpdateStage::new(Arc::clone(client), Arc::clone(lists), updates.rules.clone())
         .reads_age(updates.age)
         .examines(examination);
-    Line::new(tuning.lane)
-        .stage(digest(), tuning.digest)
+    let mut line = Line::new(tuning.lane);
+    if means.has_budgets {
+        line = line.admission(Arc::new(Budgets::new(Arc::clone(client), means.questions(tuning))));
+    }
+    line.stage(digest(), tuning.digest)
         .stage(signature(), tuning.signature)
         .stage(provenance(), tuning.provenance)
         .stage(sbom(), tuning.sbom)

@@ -162,6 +162,7 @@ async fn run(
     assert_eq!(crew.join().await, vec![]);
     let open = ledger.open();
     let closing = Closing {
+        cache: None,
         started_at: jiff::Timestamp::UNIX_EPOCH,
         ended_at: jiff::Timestamp::UNIX_EPOCH,
         version: "test".into(),

@@ -16,7 +16,7 @@ use provenance_model::DriftState::{self, DigestGone, Drifted, NotAsked, Same, Ta
 use provenance_model::report::{ImageRecord, OutcomeWord, Report};
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, Namespaces};
-use provenance_stages::registry::{ClientSettings, Endpoints, GateLimits, RegistryClient};
+use provenance_stages::registry::{ClientSettings, Endpoints, HostLimits, RegistryClient, Wanted};
 use provenance_testbed::kube::pod;
 use provenance_testbed::{BuiltImage, Effect, Fault, Fleet, KubeApi, Registry};
 use serde_json::Value;
@@ -30,9 +30,13 @@ fn tuning() -> Tuning {
 }
 
 fn settings(timeout: Duration) -> ClientSettings {
-    let limits =
-        GateLimits { requests_per_second: None, patience: Duration::from_secs(3), ..GateLimits::default() };
-    ClientSettings { timeout, limits, ..ClientSettings::default() }
+    let limits = HostLimits::new(Wanted {
+        rate: Some(0),
+        patience: Some(Duration::from_secs(3)),
+        timeout: Some(timeout),
+        ..Wanted::default()
+    });
+    ClientSettings { limits, ..ClientSettings::default() }
 }
 
 fn source(kube: &KubeApi) -> Source {

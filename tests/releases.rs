@@ -19,7 +19,7 @@ use provenance_model::{Shard, UpdateLevel};
 use provenance_stages::charts::ChartRepository;
 use provenance_stages::charts::repository::Address;
 use provenance_stages::discovery::{ClusterSource, Namespaces};
-use provenance_stages::registry::{ClientSettings, GateLimits, RegistryClient};
+use provenance_stages::registry::{ClientSettings, HostLimits, RegistryClient, Wanted};
 use provenance_stages::{Trust, UpdateRules};
 use provenance_testbed::kube::{controller, pod};
 use provenance_testbed::{BuiltImage, Effect, Fault, KubeApi, Logged, Registry, helm};
@@ -57,9 +57,12 @@ impl Bench {
     }
 
     async fn report(&self) -> Report {
-        let limits = GateLimits { requests_per_second: None, ..GateLimits::default() };
-        let settings =
-            ClientSettings { limits, timeout: Duration::from_secs(5), ..ClientSettings::default() };
+        let limits = HostLimits::new(Wanted {
+            rate: Some(0),
+            timeout: Some(Duration::from_secs(5)),
+            ..Wanted::default()
+        });
+        let settings = ClientSettings { limits, ..ClientSettings::default() };
         let means = Means::new(RegistryClient::new(settings, "test").unwrap(), Trust::default())
             .updates(self.updates.clone());
         let tuning = support::tuning(support::DIGESTS_ONLY);

@@ -14,7 +14,7 @@ use provenance_engine::FailureKind;
 use provenance_model::report::{ImageRecord, OutcomeWord, Report, SignatureVerdict};
 use provenance_model::trust::{Place, RefusalKind, Verdict};
 use provenance_stages::discovery::named_image;
-use provenance_stages::registry::{ClientSettings, GateLimits, RegistryClient};
+use provenance_stages::registry::{ClientSettings, HostLimits, RegistryClient, Wanted};
 use provenance_stages::{Documents, Trust};
 use provenance_testbed::attach::{self, SigningKey};
 use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
@@ -41,13 +41,13 @@ async fn report_of(images: &[String], trust: Trust) -> Report {
 }
 
 async fn report_with(images: &[String], trust: Trust, tuning: &Tuning, updates: UpdateSettings) -> Report {
-    let limits = GateLimits {
-        requests_per_second: None,
-        patience: Duration::from_millis(200),
-        ..GateLimits::default()
-    };
-    let settings =
-        ClientSettings { limits, timeout: Duration::from_millis(300), ..ClientSettings::default() };
+    let limits = HostLimits::new(Wanted {
+        rate: Some(0),
+        patience: Some(Duration::from_millis(200)),
+        timeout: Some(Duration::from_millis(300)),
+        ..Wanted::default()
+    });
+    let settings = ClientSettings { limits, ..ClientSettings::default() };
     let means = Means::new(RegistryClient::new(settings, "test").unwrap(), trust).updates(updates);
     let source = Source::Given(images.iter().map(|image| named_image(image)).collect());
     let order = Order::new(tuning);

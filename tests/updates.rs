@@ -14,7 +14,7 @@ use provenance_model::report::{ImageRecord, OutcomeWord, Report};
 use provenance_model::update::{CreatedFrom, Floating, Lost, UpdateLevel};
 use provenance_model::{Sighting, Update};
 use provenance_stages::discovery::{ClusterSource, Namespaces, named_image};
-use provenance_stages::registry::{ClientSettings, GateLimits, Mirrors, RegistryClient};
+use provenance_stages::registry::{ClientSettings, HostLimits, Mirrors, RegistryClient, Wanted};
 use provenance_stages::update::ImageRule;
 use provenance_stages::{Trust, UpdateRules};
 use provenance_testbed::attach::{self, SigningKey};
@@ -26,12 +26,17 @@ use serde_json::{Value, json};
 const REPOSITORY: &str = "acme/web";
 
 fn settings() -> ClientSettings {
-    let limits = GateLimits {
-        requests_per_second: None,
-        patience: Duration::from_millis(200),
-        ..GateLimits::default()
-    };
-    ClientSettings { limits, timeout: Duration::from_secs(2), ..ClientSettings::default() }
+    within(Duration::from_secs(2))
+}
+
+fn within(timeout: Duration) -> ClientSettings {
+    let limits = HostLimits::new(Wanted {
+        rate: Some(0),
+        patience: Some(Duration::from_millis(200)),
+        timeout: Some(timeout),
+        ..Wanted::default()
+    });
+    ClientSettings { limits, ..ClientSettings::default() }
 }
 
 async fn report(source: Source, settings: ClientSettings, updates: UpdateSettings, trust: Trust) -> Report {
@@ -149,7 +154,7 @@ async fn a_list_that_cannot_be_had_fails_and_never_reads_as_current() {
     ] {
         let registry = with_tags(&["1.0", "1.1"]).await;
         registry.fault(Fault::on("/tags/list", effect.clone()));
-        let settings = ClientSettings { timeout: Duration::from_millis(300), ..settings() };
+        let settings = within(Duration::from_millis(300));
         let images = [image(&registry, "1.0")];
         let report = report(given(&images), settings, support::updates(), Trust::default()).await;
         let row = &report.images[0];

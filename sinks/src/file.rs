@@ -260,6 +260,7 @@ mod tests {
     fn report(time: &str) -> Report {
         let time: Timestamp = time.parse().unwrap();
         let closing = Closing {
+            cache: None,
             started_at: time,
             ended_at: time,
             version: "test".into(),

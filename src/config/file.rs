@@ -1,6 +1,7 @@
 //! The configuration file: what has more shape than an option can hold.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,9 +10,12 @@ use provenance_currency::{Pattern, TagOrder};
 use provenance_model::UpdateLevel;
 use provenance_stages::charts::ChartRepository;
 use provenance_stages::charts::repository::Address;
+use provenance_stages::registry::Wanted;
 use provenance_stages::update::ImageRule;
 use provenance_trust::policy::Glob;
 use serde::Deserialize;
+
+use super::values;
 
 /// What the file says.
 #[derive(Debug, Default)]
@@ -20,6 +24,8 @@ pub(super) struct File {
     pub(super) rules: Vec<ImageRule>,
     /// The repositories of charts, in order.
     pub(super) repositories: Vec<ChartRepository>,
+    /// How some registry hosts are asked, by their patterns, in order.
+    pub(super) registries: Vec<(String, Wanted)>,
 }
 
 #[derive(Deserialize, Default)]
@@ -29,6 +35,22 @@ struct Written {
     updates: Updates,
     #[serde(default)]
     charts: Charts,
+    #[serde(default)]
+    registries: Vec<Host>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Host {
+    host: String,
+    concurrency: Option<usize>,
+    requests_per_second: Option<u32>,
+    burst: Option<u32>,
+    budget: Option<u64>,
+    reserve: Option<u64>,
+    head_first: Option<bool>,
+    patience: Option<String>,
+    timeout: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -87,10 +109,42 @@ impl File {
         let repositories = repositories.map(|(at, repository)| {
             repository.read().map_err(|why| format!("charts.repositories[{at}]: {why}"))
         });
+        let hosts = written.registries.into_iter().enumerate();
+        let hosts = hosts.map(|(at, host)| host.read().map_err(|why| format!("registries[{at}]: {why}")));
         Ok(Self {
+            registries: hosts.collect::<Result<_, _>>()?,
             rules: rules.collect::<Result<_, _>>()?,
             repositories: repositories.collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl Host {
+    fn read(self) -> Result<(String, Wanted), String> {
+        let is_host = !self.host.is_empty() && !self.host.contains(|c: char| c == '/' || c.is_whitespace());
+        if !is_host {
+            return Err(format!(
+                "host: {:?} is no host; write it like registry.lan:5000 or *.lan",
+                self.host
+            ));
+        }
+        if self.concurrency == Some(0) {
+            return Err("concurrency: 0 is not at least 1".into());
+        }
+        let time = |field: &str, text: Option<String>, read: fn(&str) -> Result<Duration, String>| {
+            text.map(|text| read(&text).map_err(|why| format!("{field}: {text:?}: {why}"))).transpose()
+        };
+        let wanted = Wanted {
+            concurrency: self.concurrency,
+            rate: self.requests_per_second,
+            burst: self.burst,
+            budget: self.budget,
+            reserve: self.reserve,
+            head_first: self.head_first,
+            patience: time("patience", self.patience, values::duration)?,
+            timeout: time("timeout", self.timeout, values::limit)?,
+        };
+        Ok((self.host, wanted))
     }
 }
 
@@ -174,10 +228,24 @@ charts:
     - url: https://charts.example/stable
       charts: [nginx]
     - url: oci://ghcr.io/acme/charts
+registries:
+  - host: '*.lan'
+    concurrency: 32
+    requestsPerSecond: 0
+    timeout: 5s
+  - {host: docker.io, budget: 90, reserve: 20, headFirst: false, burst: 5, patience: 0s}
 ",
         );
         let file = file.unwrap();
         assert_eq!(file.repositories.len(), 2);
+        let (host, lan) = &file.registries[0];
+        assert_eq!((host.as_str(), lan.concurrency, lan.rate), ("*.lan", Some(32), Some(0)));
+        assert_eq!(lan.timeout, Some(Duration::from_secs(5)));
+        let (_, hub) = &file.registries[1];
+        assert_eq!(
+            (hub.budget, hub.reserve, hub.head_first, hub.burst),
+            (Some(90), Some(20), Some(false), Some(5))
+        );
         let rules = file.rules;
         assert_eq!(rules.len(), 2);
         assert_eq!((rules[0].level, rules[0].order), (Some(UpdateLevel::Minor), Some(TagOrder::Numerical)));
@@ -214,6 +282,10 @@ charts:
                 "charts: {repositories: [{url: 'https://c.example', username: a, passwordFile: /no/such}]}",
                 "/no/such",
             ),
+            ("registries: [{host: 'https://r.lan'}]", "registries[0]: host: \"https://r.lan\" is no host"),
+            ("registries: [{host: r.lan, concurrency: 0}]", "not at least 1"),
+            ("registries: [{host: r.lan, timeout: soon}]", "timeout: \"soon\": it is no duration"),
+            ("registries: [{host: r.lan, rate: 1}]", "rate"),
             ("[", ""),
         ] {
             let error = File::parse(text).unwrap_err();

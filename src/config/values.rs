@@ -156,6 +156,11 @@ pub(super) fn number(value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| "it is no whole number, 0 or more".into())
 }
 
+/// A value, or none for `auto`.
+pub(super) fn auto<T>(value: &str, read: fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if value == "auto" { Ok(None) } else { read(value).map(Some) }
+}
+
 /// A number of things, at least one.
 pub(super) fn count(value: &str) -> Result<usize, String> {
     match number(value)? {

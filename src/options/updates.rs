@@ -62,7 +62,7 @@ pub const CONFIG: Opt = Opt {
     flag: "config",
     env: "PROVENANCE_CONFIG",
     value: "FILE",
-    help: "Configuration file (YAML): rules of updates for some images, repositories of charts",
+    help: "Configuration file (YAML): rules of updates for some images, repositories of charts, how some registries are asked",
     on: &[On::Collect, On::Scan],
     group: UPDATES,
     ..BASE

@@ -179,7 +179,7 @@ impl Comparison<'_> {
                 HeadAnswer::Untold => {}
             }
         }
-        Ok(self.client.manifest(&self.asking, name).await?.map(Named::Manifest))
+        Ok(self.client.manifest_today(&self.asking, name).await?.map(Named::Manifest))
     }
 
     /// A name that was asked by HEAD, with what an index would say.

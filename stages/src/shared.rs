@@ -51,8 +51,8 @@ impl<T> Kept<T> {
 
     /// The answer, its evidence noted for this one too.
     pub(crate) fn tell(&self, asking: &Asking<'_>) -> Result<&T, Failure> {
-        for Asked { place, answer, .. } in &self.asked {
-            asking.trail.note(asking.stage, place, answer);
+        for Asked { place, answer, since, .. } in &self.asked {
+            asking.trail.note_since(asking.stage, place, answer, *since);
         }
         self.answer.as_ref().map_err(Clone::clone)
     }

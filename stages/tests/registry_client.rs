@@ -8,7 +8,7 @@ use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Digest, ImageReference, Trail};
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::registry::{
-    Asking, Caps, ClientSettings, Endpoints, GateLimits, Manifest, Name, Referrers, RegistryClient,
+    Asking, Caps, ClientSettings, Endpoints, HostLimits, Manifest, Name, Referrers, RegistryClient, Wanted,
 };
 use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
 
@@ -18,15 +18,13 @@ struct Bench {
 }
 
 fn settings() -> ClientSettings {
-    ClientSettings {
-        timeout: Duration::from_millis(400),
-        limits: GateLimits {
-            requests_per_second: None,
-            patience: Duration::from_secs(5),
-            ..GateLimits::default()
-        },
-        ..ClientSettings::default()
-    }
+    let limits = HostLimits::new(Wanted {
+        rate: Some(0),
+        timeout: Some(Duration::from_millis(400)),
+        patience: Some(Duration::from_secs(5)),
+        ..Wanted::default()
+    });
+    ClientSettings { limits, ..ClientSettings::default() }
 }
 
 async fn bench(options: RegistryOptions, change: impl FnOnce(&mut ClientSettings, &Registry)) -> Bench {

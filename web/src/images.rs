@@ -46,7 +46,7 @@ pub struct Asked {
     builder: Option<String>,
     /// A finding's word, or several separated by commas.
     #[param(
-        pattern = "^(failed|refused|gone|tag gone|drifted|not reached|outdated|same|found)(,(failed|refused|gone|tag gone|drifted|not reached|outdated|same|found))*$"
+        pattern = "^(failed|refused|gone|tag gone|drifted|not reached|deferred|outdated|same|found)(,(failed|refused|gone|tag gone|drifted|not reached|deferred|outdated|same|found))*$"
     )]
     finding: Option<String>,
     /// A rule that the row breaks, as `--fail-on` names it: `unsigned`, `outdated:minor`.

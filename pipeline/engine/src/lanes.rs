@@ -29,6 +29,18 @@ pub trait Item: Send + Sync + 'static {
     }
 }
 
+/// Who decides which items are worked on, where not all may be.
+pub trait Admission<I: Item>: Send + Sync + 'static {
+    /// Whether the items of a lane are put into order. They then wait until all of them are known.
+    fn is_ordered(&self, lane: &I::Lane) -> bool;
+
+    /// The item's place in that order: the lowest comes first.
+    fn rank(&self, item: &I) -> u64;
+
+    /// Whether the item is worked on. Of one that is not every slot is filled here, and it goes through untouched.
+    fn admit(&self, item: &mut I) -> bool;
+}
+
 /// How many items of one lane may be in the line at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneLimit(pub usize);
@@ -45,6 +57,8 @@ pub(crate) struct Parcel<I> {
     pub(crate) ticket: Ticket,
     pub(crate) item: I,
     pub(crate) span: tracing::Span,
+    /// Whether it is worked on.
+    pub(crate) is_admitted: bool,
     /// Held, not read: it frees the lane's place when the parcel ends.
     pub(crate) _place: Place,
 }
@@ -64,17 +78,26 @@ impl Drop for Place {
 }
 
 struct Lane<I> {
+    /// Put into order, once all are known.
+    is_ordered: bool,
     waiting: VecDeque<Admitted<I>>,
     taken: Arc<AtomicUsize>,
 }
 
-impl<I> Lane<I> {
+impl<I: Item> Lane<I> {
+    fn sort(&mut self, admission: Option<&dyn Admission<I>>) {
+        if let Some(admission) = admission {
+            self.waiting.make_contiguous().sort_by_cached_key(|admitted| admission.rank(&admitted.item));
+        }
+    }
+
     fn is_active(&self) -> bool {
         !self.waiting.is_empty() || self.taken.load(Ordering::Acquire) > 0
     }
 
-    fn is_ready(&self, limit: usize) -> bool {
-        !self.waiting.is_empty() && self.taken.load(Ordering::Acquire) < limit
+    fn is_ready(&self, limit: usize, may_grow: bool) -> bool {
+        let waits_for_all = self.is_ordered && may_grow;
+        !self.waiting.is_empty() && !waits_for_all && self.taken.load(Ordering::Acquire) < limit
     }
 }
 
@@ -86,6 +109,7 @@ pub(crate) async fn waiting_room<I: Item>(
     output: mpsc::Sender<Parcel<I>>,
     limit: LaneLimit,
     smallest_pool: usize,
+    admission: Option<Arc<dyn Admission<I>>>,
     stop: Stop,
 ) {
     let freed = Arc::new(Notify::new());
@@ -102,15 +126,19 @@ pub(crate) async fn waiting_room<I: Item>(
         let limit_now = if stop.is_ordered() { usize::MAX } else { limit.0.min(share).max(1) };
         let ready = (0..queues.len())
             .map(|step| (turn + step) % queues.len())
-            .find(|&lane| queues[lane].is_ready(limit_now));
+            .find(|&lane| queues[lane].is_ready(limit_now, open && !stop.is_ordered()));
 
         tokio::select! {
             biased;
             admitted = input.recv(), if open => match admitted {
-                None => open = false,
+                None => {
+                    open = false;
+                    queues.iter_mut().filter(|lane| lane.is_ordered).for_each(|lane| lane.sort(admission.as_deref()));
+                }
                 Some(admitted) => {
-                    let lane = *lanes.entry(admitted.item.lane()).or_insert_with(|| {
-                        queues.push(Lane { waiting: VecDeque::new(), taken: Arc::default() });
+                    let lane = *lanes.entry(admitted.item.lane()).or_insert_with_key(|lane| {
+                        let is_ordered = admission.as_ref().is_some_and(|admission| admission.is_ordered(lane));
+                        queues.push(Lane { is_ordered, waiting: VecDeque::new(), taken: Arc::default() });
                         queues.len() - 1
                     });
                     queues[lane].waiting.push_back(admitted);
@@ -121,11 +149,13 @@ pub(crate) async fn waiting_room<I: Item>(
                 let Ok(permit) = permit else { return };
                 let index = ready.expect("the branch runs only when a lane is ready");
                 let lane = &mut queues[index];
-                let Admitted { ticket, item } = lane.waiting.pop_front().expect("a ready lane holds an item");
+                let Admitted { ticket, mut item } = lane.waiting.pop_front().expect("a ready lane holds an item");
                 lane.taken.fetch_add(1, Ordering::AcqRel);
                 let place = Place { taken: Arc::clone(&lane.taken), freed: Arc::clone(&freed) };
                 let span = item.span();
-                permit.send(Parcel { ticket, item, span, _place: place });
+                let is_admitted =
+                    stop.is_ordered() || admission.as_ref().is_none_or(|admission| admission.admit(&mut item));
+                permit.send(Parcel { ticket, item, span, is_admitted, _place: place });
                 waiting -= 1;
                 turn = index + 1;
             }

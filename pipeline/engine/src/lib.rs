@@ -18,7 +18,7 @@ mod watch;
 
 pub use collate::collate;
 pub use crew::Crew;
-pub use lanes::{Item, LaneLimit};
+pub use lanes::{Admission, Item, LaneLimit};
 pub use ledger::{Admitted, Ledger, Ticket};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use runner::{Line, Running, StageInfo};

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::crew::Crew;
-use crate::lanes::{Item, LaneLimit, Parcel, waiting_room};
+use crate::lanes::{Admission, Item, LaneLimit, Parcel, waiting_room};
 use crate::ledger::Admitted;
 use crate::stage::{AnyStage, Knobs, Stage};
 use crate::watch::{StageCount, StageCounts, Stop};
@@ -41,12 +41,20 @@ impl<I> Clone for Post<I> {
 pub struct Line<I> {
     posts: Vec<Post<I>>,
     lanes: LaneLimit,
+    admission: Option<Arc<dyn Admission<I>>>,
 }
 
 impl<I: Item> Line<I> {
     /// A line with no stages yet.
     pub fn new(lanes: LaneLimit) -> Self {
-        Self { posts: Vec::new(), lanes }
+        Self { posts: Vec::new(), lanes, admission: None }
+    }
+
+    /// Lets someone decide which items are worked on.
+    #[must_use]
+    pub fn admission(mut self, admission: Arc<dyn Admission<I>>) -> Self {
+        self.admission = Some(admission);
+        self
     }
 
     /// Adds a stage at the end.
@@ -75,7 +83,10 @@ impl<I: Item> Line<I> {
         let (input, room) = mpsc::channel(queue);
         let (admit, mut next) = mpsc::channel(queue);
         let smallest_pool = self.posts.iter().map(|post| post.knobs.workers).min().unwrap_or(1);
-        crew.spawn("waiting room", waiting_room(room, admit, self.lanes, smallest_pool, stop.clone()));
+        crew.spawn(
+            "waiting room",
+            waiting_room(room, admit, self.lanes, smallest_pool, self.admission, stop.clone()),
+        );
         for (index, post) in self.posts.iter().enumerate() {
             let queue = self.posts.get(index + 1).map_or(post.knobs.queue, |next| next.knobs.queue);
             let (output, follow) = mpsc::channel(queue);
@@ -139,7 +150,7 @@ fn report(stage: &'static str, joined: Result<(), tokio::task::JoinError>) {
 }
 
 async fn work<I: Item>(post: Post<I>, mut parcel: Parcel<I>, output: mpsc::Sender<Parcel<I>>, stop: Stop) {
-    if !stop.is_ordered() {
+    if parcel.is_admitted && !stop.is_ordered() {
         post.counts.enter();
         let span = tracing::info_span!(parent: &parcel.span, "stage", stage = post.stage.name());
         let failed = post.stage.run(&mut parcel.item, post.knobs.timeout, &stop).instrument(span).await;

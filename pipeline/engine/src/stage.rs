@@ -90,7 +90,8 @@ impl<I: Send + Sync + 'static, S: Stage<I>> AnyStage<I> for S {
                 },
                 () = stop.grace_over() => Outcome::NotReached,
             };
-            let kind = outcome.failure().map(|failure| failure.kind);
+            let kind =
+                outcome.failure().map(|failure| failure.kind).filter(|kind| *kind != FailureKind::Deferred);
             *self.slot(item) = outcome;
             kind
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use provenance_engine::{Item, Outcome};
+use provenance_engine::{Failure, FailureKind, Item, Outcome};
 
 use crate::digest_finding::DigestFinding;
 use crate::evidence::Trail;
@@ -33,6 +33,17 @@ impl Subject {
             scope: sighting.scope.clone(),
             wishes: sighting.wishes.clone(),
         }
+    }
+}
+
+impl Subject {
+    /// A name for the subject that stays the same from run to run.
+    pub fn key(&self) -> String {
+        let reference = match &self.reference {
+            Ok(reference) => reference.to_string(),
+            Err(invalid) => invalid.written.clone(),
+        };
+        format!("{reference} {:?} {}", self.running, self.scope)
     }
 }
 
@@ -67,6 +78,33 @@ impl Dossier {
             update: Outcome::NotReached,
             trail: Trail::default(),
         }
+    }
+}
+
+impl Dossier {
+    /// Leaves it to the next run: no stage asks.
+    pub fn defer(&mut self, why: &Failure) {
+        self.digest = Outcome::Failed(why.clone());
+        self.signature = Outcome::Failed(why.clone());
+        self.provenance = Outcome::Failed(why.clone());
+        self.sbom = Outcome::Failed(why.clone());
+        self.update = Outcome::Failed(why.clone());
+    }
+
+    /// Whether every stage asked all that it wanted to.
+    pub fn is_examined(&self) -> bool {
+        fn is_done<T>(outcome: &Outcome<T>) -> bool {
+            match outcome {
+                Outcome::NotReached => false,
+                Outcome::Failed(failure) => failure.kind != FailureKind::Deferred,
+                Outcome::Found(_) | Outcome::Absent | Outcome::Skipped(_) => true,
+            }
+        }
+        is_done(&self.digest)
+            && is_done(&self.signature)
+            && is_done(&self.provenance)
+            && is_done(&self.sbom)
+            && is_done(&self.update)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ pub struct Asked {
     pub place: String,
     /// What came back: the status with the digest or error code, or why nothing did.
     pub answer: String,
+    /// When it came back, where an earlier run asked and its answer was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// The evidence of one dossier, kept while its stages ask. It outlives a stage that is cut off.
@@ -24,7 +28,18 @@ pub struct Trail(Arc<Mutex<Vec<Asked>>>);
 impl Trail {
     /// Notes one question and its answer, once for each stage.
     pub fn note(&self, stage: &str, place: impl Into<String>, answer: impl Into<String>) {
-        let asked = Asked { stage: stage.to_owned(), place: place.into(), answer: answer.into() };
+        self.note_since(stage, place, answer, None);
+    }
+
+    /// Notes a question that an earlier run asked then, or this one now.
+    pub fn note_since(
+        &self,
+        stage: &str,
+        place: impl Into<String>,
+        answer: impl Into<String>,
+        since: Option<Timestamp>,
+    ) {
+        let asked = Asked { stage: stage.to_owned(), place: place.into(), answer: answer.into(), since };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains(&asked) {
             known.push(asked);

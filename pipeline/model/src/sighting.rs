@@ -100,6 +100,12 @@ impl CredentialScope {
     }
 }
 
+impl fmt::Display for CredentialScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Default for CredentialScope {
     /// The collector's own.
     fn default() -> Self {

@@ -9,7 +9,7 @@ use provenance_engine::Failure;
 use provenance_model::trust::Place;
 use provenance_model::{Digest, Tag, Trail};
 
-use crate::registry::{Asking, Content, Manifest, Name, Referrers, RegistryClient};
+use crate::registry::{Asking, Content, Manifest, Referrers, RegistryClient};
 use crate::shared::{Kept, Whereabouts};
 use crate::tag_lists::TagLists;
 
@@ -97,7 +97,7 @@ impl Survey {
             return Ok(Vec::new());
         }
         let tag: Tag = name.parse().expect("a digest makes a tag");
-        let Some(manifest) = self.client.manifest(asking, Name::Tag(&tag)).await? else {
+        let Some(manifest) = self.client.attached_manifest(asking, &tag).await? else {
             return Ok(Vec::new());
         };
         Ok(match &manifest.content {

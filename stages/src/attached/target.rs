@@ -47,7 +47,8 @@ pub(crate) fn asking<'a>(stage: &'static str, dossier: &'a Dossier) -> Result<As
 }
 
 /// Digest failures after which nothing else of the repository is worth asking.
-const HOPELESS: [FailureKind; 5] = [
+const HOPELESS: [FailureKind; 6] = [
+    FailureKind::Deferred,
     FailureKind::Connection,
     FailureKind::Unauthorized,
     FailureKind::Forbidden,

@@ -25,6 +25,8 @@ pub struct Manifest {
     pub content: Content,
     /// How many bytes it has.
     pub bytes: usize,
+    /// When it was fetched, where an earlier run did.
+    pub since: Option<Timestamp>,
 }
 
 /// What a manifest says.
@@ -90,7 +92,7 @@ impl Manifest {
             "application/vnd.oci.image.manifest.v1+json"
         });
         let digest = digest_of(body, expected);
-        Ok(Self { digest, media_type: media_type.to_owned(), content, bytes: body.len() })
+        Ok(Self { digest, media_type: media_type.to_owned(), content, bytes: body.len(), since: None })
     }
 
     /// The manifests of an index, without BuildKit's attestations. Empty for an image manifest.
@@ -183,6 +185,17 @@ impl Sum {
         format!("{algorithm}:{}", hex::encode(sum))
             .parse()
             .expect("a digest that was computed is well formed")
+    }
+}
+
+impl std::io::Write for Sum {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::client::{RegistryClient, get};
-use super::stream::{BodyReader, finish, follow};
+use super::stream::{BodyReader, Whole, finish, follow};
 use super::transport::Question;
 
 /// What is asked for.
@@ -59,13 +59,13 @@ impl RegistryClient {
             ..get(request.url, "application/yaml, text/yaml, application/json;q=0.9, */*;q=0.5", request.cap)
         };
         let place = transport.place(&Method::GET, &question.url);
-        let (answer, last) = tokio::join!(transport.ask(question), follow(parts, None, read));
+        let (answer, last) = tokio::join!(transport.ask(question), follow(parts, None, None, read));
         let answer = answer?;
         match answer.status {
             StatusCode::NOT_MODIFIED => Ok(Document::Unchanged),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Document::Absent),
             status if status.is_success() => {
-                let (bytes, content) = finish(last, None, &place).await?;
+                let Whole { bytes, content, .. } = finish(last, None, &place).await?;
                 Ok(Document::Read { content, tag: entity_tag(&answer.headers), bytes })
             }
             status => {

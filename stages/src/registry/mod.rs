@@ -16,10 +16,15 @@
 //! | [`stream`] | blobs that are read as they come |
 //! | [`document`] | documents of hosts that are no registries |
 //! | `tags` | lists of tags, page by page |
-//! | [`client`] | the questions: manifest, digest, blob, tags, referrers |
+//! | `manifests`, `blobs`, `referrers` | the other questions |
+//! | [`cache`] | what earlier runs fetched, on disk |
+//! | `plan` | what an image is expected to take |
+//! | [`client`] | what all questions share |
 
 pub mod asking;
 pub mod auth;
+mod blobs;
+pub mod cache;
 pub mod challenge;
 pub mod client;
 mod clock;
@@ -27,9 +32,12 @@ pub mod content;
 pub mod document;
 pub mod endpoint;
 pub mod gate;
+mod manifests;
 pub mod mirror;
 mod paging;
+mod plan;
 pub mod profile;
+mod referrers;
 mod session;
 pub mod stream;
 mod tag_list;
@@ -38,12 +46,14 @@ pub mod tls;
 pub mod transport;
 
 pub use asking::{Asking, HeadAnswer, ManifestHead, Name, Referrers};
+pub use cache::{CacheSettings, DiskCache};
 pub use client::{Caps, ClientSettings, RegistryClient};
 pub use content::{Content, Manifest};
 pub use document::{Document, DocumentRequest};
 pub use endpoint::Endpoints;
-pub use gate::{Counted, GateLimits, GateView};
+pub use gate::{Counted, GateLimits, GateView, deferred};
 pub use mirror::Mirrors;
+pub use plan::Questions;
 pub use profile::{HostLimits, Profile, Wanted};
 pub use stream::BodyReader;
 pub use tag_list::{Named, TagList};

@@ -2,6 +2,7 @@
 //!
 //! A transport that tries again begins anew, and so does whoever reads.
 
+use std::fs::File;
 use std::io::Read;
 
 use bytes::Bytes;
@@ -12,8 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::asking::Asking;
-use super::client::{RegistryClient, get, note, present};
+use super::cache::{DiskCache, Filling};
+use super::client::{RegistryClient, get, note, note_since, present};
 use super::content::Sum;
+use super::manifests::NONE;
 use super::transport::{Part, Question};
 
 /// Chunks on their way to whoever reads them.
@@ -21,21 +24,32 @@ const CHUNKS: usize = 4;
 
 /// A body as it comes, for code that may block.
 #[derive(Debug)]
-pub struct BodyReader {
-    chunks: mpsc::Receiver<Bytes>,
-    chunk: Bytes,
+pub struct BodyReader(From);
+
+#[derive(Debug)]
+enum From {
+    Network {
+        chunks: mpsc::Receiver<Bytes>,
+        chunk: Bytes,
+    },
+    /// What an earlier run fetched.
+    Cache(File),
 }
 
 impl Read for BodyReader {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        while self.chunk.is_empty() {
-            match self.chunks.blocking_recv() {
-                Some(chunk) => self.chunk = chunk,
+        let (chunks, chunk) = match &mut self.0 {
+            From::Network { chunks, chunk } => (chunks, chunk),
+            From::Cache(file) => return file.read(into),
+        };
+        while chunk.is_empty() {
+            match chunks.blocking_recv() {
+                Some(next) => *chunk = next,
                 None => return Ok(0),
             }
         }
-        let length = into.len().min(self.chunk.len());
-        into[..length].copy_from_slice(&self.chunk.split_to(length));
+        let length = into.len().min(chunk.len());
+        into[..length].copy_from_slice(&chunk.split_to(length));
         Ok(length)
     }
 }
@@ -47,6 +61,15 @@ pub(super) struct Reading<T> {
     bytes: usize,
     chunks: mpsc::Sender<Bytes>,
     reader: JoinHandle<T>,
+    /// Where it is kept.
+    filling: Option<Filling>,
+}
+
+/// A body that was read to its end.
+pub(super) struct Whole<T> {
+    pub(super) content: T,
+    pub(super) bytes: usize,
+    filling: Option<Filling>,
 }
 
 impl RegistryClient {
@@ -59,8 +82,17 @@ impl RegistryClient {
         cap: usize,
         read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
     ) -> Result<Option<T>, Failure> {
+        let places = self.places(asking);
+        if let Some(cache) = &self.cache {
+            for (registry, repository) in &places {
+                let place = Asking { registry, repository, ..*asking };
+                if let Some(known) = self.read_kept(cache, &place, digest, cap, read.clone()).await {
+                    return Ok(Some(known));
+                }
+            }
+        }
         let mut answer = Ok(None);
-        for (registry, repository) in &self.places(asking) {
+        for (registry, repository) in &places {
             let place = Asking { registry, repository, ..*asking };
             answer = self.read_blob_at(&place, digest, cap, read.clone()).await;
             if matches!(answer, Ok(Some(_))) {
@@ -68,6 +100,26 @@ impl RegistryClient {
             }
         }
         answer
+    }
+
+    /// Reads what an earlier run fetched, if it did.
+    async fn read_kept<T: Send + 'static>(
+        &self,
+        cache: &DiskCache,
+        asking: &Asking<'_>,
+        digest: &Digest,
+        cap: usize,
+        read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
+    ) -> Option<T> {
+        let known = cache.open_content(asking, digest).await?;
+        let bytes = known.value.metadata().ok()?.len();
+        if bytes > cap as u64 {
+            return None;
+        }
+        let url = self.url(asking, &format!("blobs/{digest}")).ok()?;
+        let place = self.session.transport.place(&Method::GET, &url);
+        note_since(asking, &place, &format!("200 {bytes} bytes"), known.since);
+        Some(joined(tokio::task::spawn_blocking(move || read(BodyReader(From::Cache(known.value))))).await)
     }
 
     async fn read_blob_at<T: Send + 'static>(
@@ -81,18 +133,24 @@ impl RegistryClient {
         let question = get(self.url(asking, &format!("blobs/{digest}"))?, "*/*", cap);
         let question = Question { sink: Some(parts_in), ..question };
         let place = self.session.transport.place(&Method::GET, &question.url);
-        let (answer, last) =
-            tokio::join!(self.session.ask(asking, question), follow(parts, Some(digest), read));
+        let (answer, last) = tokio::join!(
+            self.session.ask(asking, question),
+            follow(parts, Some(digest), self.cache.as_ref(), read)
+        );
         let answered = match answer.and_then(|answer| present(&answer, &place)) {
             Ok(true) => finish(last, Some(digest), &place).await.map(Some),
             Ok(false) => Ok(None),
             Err(failure) => Err(failure),
         };
         note(asking, &place, &answered, |read| match read {
-            Some((bytes, _)) => format!("200 {bytes} bytes"),
-            None => "404, the registry has none".into(),
+            Some(Whole { bytes, .. }) => format!("200 {bytes} bytes"),
+            None => NONE.into(),
         });
-        Ok(answered?.map(|(_, read)| read))
+        let Some(Whole { content, filling, .. }) = answered? else { return Ok(None) };
+        if let (Some(cache), Some(filling)) = (&self.cache, filling) {
+            cache.complete(asking, digest, filling).await;
+        }
+        Ok(Some(content))
     }
 }
 
@@ -100,6 +158,7 @@ impl RegistryClient {
 pub(super) async fn follow<T: Send + 'static>(
     mut parts: mpsc::Receiver<Part>,
     digest: Option<&Digest>,
+    cache: Option<&DiskCache>,
     read: impl Fn(BodyReader) -> T + Clone + Send + Sync + 'static,
 ) -> Option<Reading<T>> {
     let mut last: Option<Reading<T>> = None;
@@ -108,15 +167,19 @@ pub(super) async fn follow<T: Send + 'static>(
             (Part::Begin, _) => {
                 let (chunks, receiver) = mpsc::channel(CHUNKS);
                 let read = read.clone();
-                let body = BodyReader { chunks: receiver, chunk: Bytes::new() };
+                let body = BodyReader(From::Network { chunks: receiver, chunk: Bytes::new() });
                 let reader = tokio::task::spawn_blocking(move || read(body));
-                last = Some(Reading { sum: digest.map(Sum::like), bytes: 0, chunks, reader });
+                let filling = cache.and_then(DiskCache::fill);
+                last = Some(Reading { sum: digest.map(Sum::like), bytes: 0, chunks, reader, filling });
             }
             (Part::Chunk(chunk), Some(reading)) => {
                 if let Some(sum) = &mut reading.sum {
                     sum.update(&chunk);
                 }
                 reading.bytes += chunk.len();
+                if let Some(filling) = &mut reading.filling {
+                    filling.write(&chunk);
+                }
                 // Who has read enough has gone; the digest still wants the rest.
                 reading.chunks.send(chunk).await.ok();
             }
@@ -131,19 +194,12 @@ pub(super) async fn finish<T>(
     last: Option<Reading<T>>,
     digest: Option<&Digest>,
     place: &str,
-) -> Result<(usize, T), Failure> {
-    let Some(Reading { sum, bytes, chunks, reader }) = last else {
+) -> Result<Whole<T>, Failure> {
+    let Some(Reading { sum, bytes, chunks, reader, filling }) = last else {
         return Err(Failure::new(FailureKind::Connection, format!("{place}: the answer has no body")));
     };
     drop(chunks);
-    let read = match reader.await {
-        Ok(read) => read,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is going down, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
-    };
+    let content = joined(reader).await;
     if let (Some(sum), Some(digest)) = (sum, digest) {
         let actual = sum.digest();
         if actual != *digest {
@@ -151,5 +207,16 @@ pub(super) async fn finish<T>(
             return Err(Failure::new(FailureKind::DigestMismatch, why));
         }
     }
-    Ok((bytes, read))
+    Ok(Whole { content, bytes, filling })
+}
+
+async fn joined<T>(reader: JoinHandle<T>) -> T {
+    match reader.await {
+        Ok(content) => content,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }

@@ -139,12 +139,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(
-        endpoints: Endpoints,
-        gates: Gates,
-        tls: &Tls,
-        agent: &str,
-    ) -> Result<Self, Failure> {
+    pub(super) fn new(endpoints: Endpoints, gates: Gates, tls: &Tls, agent: &str) -> Result<Self, Failure> {
         crate::choose_crypto();
         let build = |identity: Option<reqwest::Identity>| {
             let mut builder = reqwest::Client::builder()
@@ -286,8 +281,9 @@ impl Transport {
 
     /// One attempt: sends, reads, and tells the gate how it ended.
     async fn attempt(&self, question: &Question, gate: &Arc<Gate>) -> Result<Answer, Miss> {
-        let sent =
-            tokio::time::timeout(gate.limits.timeout, self.send(question)).await.unwrap_or(Err(Miss::Timeout));
+        let sent = tokio::time::timeout(gate.limits.timeout, self.send(question))
+            .await
+            .unwrap_or(Err(Miss::Timeout));
         match &sent {
             Ok(answer) => {
                 tracing::Span::current().record("status", answer.status.as_u16());
@@ -297,9 +293,11 @@ impl Transport {
                     gate.note_allowance(allowance);
                 }
                 // Who throttles because nothing is left says in either way for how long.
-                let renewed_in = allowance.filter(|left| left.remaining == 0).and_then(|left| left.renewed_in);
+                let renewed_in =
+                    allowance.filter(|left| left.remaining == 0).and_then(|left| left.renewed_in);
                 let asked_to_wait = retry_after(&answer.headers).or(renewed_in);
-                let used_up = question.is_pull() && renewed_in.is_some() && gate.limits.counts == Counted::Pulls;
+                let used_up =
+                    question.is_pull() && renewed_in.is_some() && gate.limits.counts == Counted::Pulls;
                 let is_throttled = status == StatusCode::TOO_MANY_REQUESTS
                     || (status == StatusCode::SERVICE_UNAVAILABLE && asked_to_wait.is_some());
                 if is_throttled && used_up {

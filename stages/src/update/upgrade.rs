@@ -43,10 +43,10 @@ impl Examination {
         newest.signature = fill(&self.signature, &newest).await;
         newest.provenance = fill(&self.provenance, &newest).await;
         newest.sbom = fill(&self.sbom, &newest).await;
-        for Asked { place, answer, .. } in
+        for Asked { place, answer, since, .. } in
             ["digest", "signature", "provenance", "sbom"].iter().flat_map(|stage| newest.trail.of(stage))
         {
-            running.trail.note(super::UpdateStage::NAME, place, answer);
+            running.trail.note_since(super::UpdateStage::NAME, place, answer, since);
         }
         let mut upgrade = compared(running, &newest, tag);
         if let (Some(of_running), Some(of_newest)) =

@@ -77,7 +77,7 @@ pub(super) fn finding(finding: Finding) -> Mark {
         Finding::Refused => Mark::bad(word),
         Finding::Gone | Finding::TagGone => Mark::new("bad", "⌀", word),
         Finding::Drifted => Mark::new("warn", "≠", word),
-        Finding::NotReached => Mark::new("skipped", "…", word),
+        Finding::NotReached | Finding::Deferred => Mark::new("skipped", "…", word),
         Finding::Outdated => Mark::new("warn", "↑", word),
         Finding::Same => Mark::good("up to date"),
         Finding::Found => Mark::new("plain", "·", word),

@@ -83,7 +83,7 @@ pub(super) async fn page(visit: Visit) -> Page {
         card("Failed", "failed", "!", summary.failed_images, ("failed", "true")),
     ];
     let mut worst: Vec<_> = report.images.iter().map(|row| (Finding::of(row), row)).collect();
-    worst.retain(|(finding, _)| *finding <= Finding::NotReached);
+    worst.retain(|(finding, _)| *finding <= Finding::Deferred);
     worst.sort_by_key(|(finding, _)| *finding);
     let worst_total = worst.len();
     let worst = worst.into_iter().take(WORST).map(|(finding, row)| Worst {
@@ -112,7 +112,9 @@ pub(super) async fn page(visit: Visit) -> Page {
         cards,
         worst: worst.collect(),
         worst_total,
-        worst_href: chosen.with("finding", "failed,refused,gone,tag gone,drifted,not reached").to("images"),
+        worst_href: chosen
+            .with("finding", "failed,refused,gone,tag gone,drifted,not reached,deferred")
+            .to("images"),
         chart: Chart::of(listing.of_cluster(at).take(POINTS)),
         changes: groups,
         compare_href,

@@ -14,8 +14,8 @@ use super::rule::Rule;
 use super::rules;
 use super::stages::{release_stages, stage_record, stages};
 use super::types::{
-    ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, Part, ReferenceRecord, RegistryUse, Report,
-    RuleCount, Run, SignatureVerdict, Stages, Summary,
+    CacheUse, ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, Part, ReferenceRecord,
+    RegistryUse, Report, RuleCount, Run, SignatureVerdict, Stages, Summary,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
@@ -41,6 +41,8 @@ pub struct Closing {
     pub cut_short: Option<String>,
     /// What was asked of each registry host.
     pub registries: Vec<RegistryUse>,
+    /// How much use the cache was, where there is one.
+    pub cache: Option<CacheUse>,
     /// What was not read on purpose, a sentence each.
     pub turned_off: Vec<String>,
     /// The rules that the run was told to fail on.
@@ -131,6 +133,7 @@ fn run(
         sightings: rows.sightings(),
         subjects,
         registries,
+        cache: closing.cache.clone(),
         forbidden_namespaces,
         problems,
         turned_off: closing.turned_off.clone(),
@@ -240,7 +243,8 @@ pub fn summarise(images: &[ImageRecord], releases: &[HelmRelease]) -> Summary {
     let stage = |word: OutcomeWord| count(&|row| stages(row).any(|(_, stage)| stage.outcome == word));
     let mut failures: BTreeMap<(&str, FailureKind), usize> = BTreeMap::new();
     for (name, stage) in images.iter().flat_map(stages) {
-        if let Some(kind) = stage.reason.as_ref().and_then(|reason| reason.kind) {
+        let kind = stage.reason.as_ref().and_then(|reason| reason.kind);
+        if let Some(kind) = kind.filter(|_| stage.outcome == OutcomeWord::Failed) {
             *failures.entry((name, kind)).or_default() += 1;
         }
     }
@@ -269,6 +273,7 @@ pub fn summarise(images: &[ImageRecord], releases: &[HelmRelease]) -> Summary {
         invalid_images: Some(verdict(SignatureVerdict::Invalid)),
         failed_images: Some(stage(OutcomeWord::Failed)),
         not_reached_images: Some(stage(OutcomeWord::NotReached)),
+        deferred_images: Some(count(&|row| stages(row).any(|(_, stage)| stage.is_deferred()))),
         failures: Some(
             failures
                 .into_iter()

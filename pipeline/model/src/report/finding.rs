@@ -20,6 +20,8 @@ pub enum Finding {
     Drifted,
     /// The run ended first.
     NotReached,
+    /// It was left to the next run, since its registry's budget was used up.
+    Deferred,
     /// There is a newer tag.
     Outdated,
     /// What runs is what the tag names.
@@ -30,13 +32,14 @@ pub enum Finding {
 
 impl Finding {
     /// Every finding, the worst first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Failed,
         Self::Refused,
         Self::Gone,
         Self::TagGone,
         Self::Drifted,
         Self::NotReached,
+        Self::Deferred,
         Self::Outdated,
         Self::Same,
         Self::Found,
@@ -57,6 +60,7 @@ impl Finding {
             Some(DriftState::TagGone) => Self::TagGone,
             Some(DriftState::Drifted) => Self::Drifted,
             _ if any(OutcomeWord::NotReached) => Self::NotReached,
+            _ if stages(row).any(|(_, stage)| stage.is_deferred()) => Self::Deferred,
             _ if row.update.as_ref().is_some_and(|update| update.update_available) => Self::Outdated,
             Some(DriftState::Same) => Self::Same,
             Some(DriftState::NotAsked) | None => Self::Found,
@@ -72,6 +76,7 @@ impl Finding {
             Self::TagGone => "TAG GONE",
             Self::Drifted => "DRIFTED",
             Self::NotReached => "NOT REACHED",
+            Self::Deferred => "DEFERRED",
             Self::Outdated => "OUTDATED",
             Self::Same => "same",
             Self::Found => "found",

@@ -10,7 +10,7 @@ use super::helm::HelmRelease;
 use super::parts::WorkloadRecord;
 use super::rule::Rule;
 use super::rules::judged;
-use super::types::{FailureCount, RegistryUse, Report, RuleCount, Run, Summary};
+use super::types::{CacheUse, FailureCount, RegistryUse, Report, RuleCount, Run, Summary};
 use crate::shard::Shard;
 
 /// One part, its rows left out.
@@ -141,6 +141,11 @@ fn summary(parts: &[PartReport], releases: &[HelmRelease]) -> Summary {
     }
 }
 
+/// The sum of what is known.
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    [one, other].into_iter().flatten().reduce(|one, other| one + other)
+}
+
 fn run(parts: &[PartReport], count: u32, fail_on: Vec<Rule>, failing: Option<usize>) -> Option<Run> {
     let runs: Vec<_> =
         parts.iter().filter_map(|part| Some((part.index, part.report.run.as_ref()?))).collect();
@@ -158,6 +163,8 @@ fn run(parts: &[PartReport], count: u32, fail_on: Vec<Rule>, failing: Option<usi
         all.throttled += used.throttled;
         all.failed += used.failed;
         all.bytes += used.bytes;
+        all.budget = sum(all.budget, used.budget);
+        all.deferred = sum(all.deferred, used.deferred);
     }
     let problems: BTreeSet<_> = runs.iter().flat_map(|(_, run)| run.problems.iter().cloned()).collect();
     let forbidden: BTreeSet<_> =
@@ -171,6 +178,13 @@ fn run(parts: &[PartReport], count: u32, fail_on: Vec<Rule>, failing: Option<usi
         sightings: runs.iter().map(|(_, run)| run.sightings).sum(),
         subjects: runs.iter().map(|(_, run)| run.subjects).sum(),
         registries: registries.into_values().collect(),
+        cache: runs.iter().filter_map(|(_, run)| run.cache.clone()).reduce(|all, one| CacheUse {
+            hits: all.hits + one.hits,
+            misses: all.misses + one.misses,
+            bytes: all.bytes + one.bytes,
+            damaged: all.damaged + one.damaged,
+            unwritten: all.unwritten + one.unwritten,
+        }),
         forbidden_namespaces: forbidden.into_iter().collect(),
         problems: problems.into_iter().collect(),
         turned_off: runs.first().map(|(_, run)| run.turned_off.clone()).unwrap_or_default(),

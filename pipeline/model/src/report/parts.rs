@@ -29,6 +29,13 @@ pub struct StageRecord {
     pub asked: Vec<Asked>,
 }
 
+impl StageRecord {
+    /// Whether it was left to the next run.
+    pub fn is_deferred(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| reason.kind == Some(FailureKind::Deferred))
+    }
+}
+
 /// The five outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +56,7 @@ pub enum OutcomeWord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reason {
-    /// The failure's kind; absent for a stage that was skipped.
+    /// The failure's kind; for a stage that was skipped absent, or `deferred` where the next run asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<FailureKind>,
     /// One line that names the input.

@@ -1,6 +1,6 @@
 //! How stages fared, as records, and the stages that rows tell of.
 
-use provenance_engine::{Failure, Outcome};
+use provenance_engine::{Failure, FailureKind, Outcome};
 
 use super::helm::HelmRelease;
 use super::parts::{OutcomeWord, Reason, StageRecord};
@@ -15,7 +15,10 @@ pub(super) fn stage_record<T>(
     trail: &Trail,
 ) -> StageRecord {
     let failed = |failure: &Failure| {
-        (OutcomeWord::Failed, Some(Reason { kind: Some(failure.kind), message: failure.message.clone() }))
+        // What is left to the next run was not asked, on purpose.
+        let word =
+            if failure.kind == FailureKind::Deferred { OutcomeWord::Skipped } else { OutcomeWord::Failed };
+        (word, Some(Reason { kind: Some(failure.kind), message: failure.message.clone() }))
     };
     let (word, reason) = match outcome {
         Outcome::Found(_) if let Some(failure) = unanswered => failed(failure),

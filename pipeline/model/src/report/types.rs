@@ -327,6 +327,9 @@ pub struct Summary {
     /// Rows with at least one stage that the run did not reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_reached_images: Option<usize>,
+    /// Rows with at least one stage that was left to the next run, since a registry's budget was used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deferred_images: Option<usize>,
     /// Helm releases that are neither deployed nor uninstalled on purpose: failed, or hanging in a pending action.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unhealthy_helm_releases: Option<usize>,
@@ -384,6 +387,9 @@ pub struct Run {
     pub subjects: usize,
     /// Requests by registry host, sorted.
     pub registries: Vec<RegistryUse>,
+    /// How much use the cache was, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheUse>,
     /// Namespaces whose rows are missing because the account may not read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden_namespaces: Vec<String>,
@@ -438,6 +444,22 @@ pub struct RegistryUse {
     /// Requests that were left to the next run, since the budget was used up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deferred: Option<u64>,
+}
+
+/// How much use the cache of earlier runs' answers was.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheUse {
+    /// Answers that were used instead of asking.
+    pub hits: u64,
+    /// Answers that were not there, or too old.
+    pub misses: u64,
+    /// Bytes of the content that was used.
+    pub bytes: u64,
+    /// Files that were damaged, and asked for again.
+    pub damaged: u64,
+    /// Files that could not be written.
+    pub unwritten: u64,
 }
 
 /// The older collector writes an empty list as `null`.

@@ -258,7 +258,11 @@ impl Gate {
                 };
                 Err(Failure::new(
                     FailureKind::RateLimited,
-                    format!("{} says that {left} requests are left to us for {}{kept}", self.host, seconds(until - now)),
+                    format!(
+                        "{} says that {left} requests are left to us for {}{kept}",
+                        self.host,
+                        seconds(until - now)
+                    ),
                 ))
             } else {
                 Ok(Some(until))
@@ -410,7 +414,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// Why a request is left to the next run.
-pub(super) fn deferred(host: &str, budget: u64) -> String {
+pub fn deferred(host: &str, budget: u64) -> String {
     format!("deferred to the next run: the budget of {budget} requests to {host} is used up")
 }
 
@@ -432,7 +436,11 @@ impl Gates {
 
     pub(super) fn gate(&self, host: String) -> Arc<Gate> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(gates.entry(host).or_insert_with_key(|host| Arc::new(Gate::new(host.clone(), self.limits.of(host)))))
+        Arc::clone(
+            gates
+                .entry(host)
+                .or_insert_with_key(|host| Arc::new(Gate::new(host.clone(), self.limits.of(host)))),
+        )
     }
 
     pub(super) fn limits(&self, host: &str) -> GateLimits {
@@ -570,7 +578,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_allowance_that_is_used_up_is_waited_for_or_told() {
-        let left = |remaining, seconds| Allowance { remaining, renewed_in: Some(Duration::from_secs(seconds)) };
+        let left =
+            |remaining, seconds| Allowance { remaining, renewed_in: Some(Duration::from_secs(seconds)) };
         let gate = gate(|limits| limits.patience = Duration::from_mins(1));
         gate.note_allowance(left(1, 3600));
         drop(gate.enter(false).await.unwrap());
@@ -593,6 +602,9 @@ mod tests {
         gate.note_allowance(Allowance { remaining: 10, renewed_in: Some(Duration::from_hours(6)) });
         assert!(gate.enter(false).await.is_ok());
         let failure = gate.enter(true).await.unwrap_err();
-        assert!(failure.message.contains("10 requests are left to us for 21600s, which are left to others"), "{failure}");
+        assert!(
+            failure.message.contains("10 requests are left to us for 21600s, which are left to others"),
+            "{failure}"
+        );
     }
 }

@@ -1,0 +1,57 @@
+//! What an image is expected to take, before anything is asked.
+
+use std::collections::HashSet;
+
+use provenance_model::{Digest, Subject, Trail};
+
+use super::asking::Asking;
+use super::client::RegistryClient;
+
+/// Requests for what is attached to an image that was never examined, on average: some have nothing, others much.
+const ATTACHED: u64 = 2;
+
+/// What is asked of each image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Questions {
+    /// Signatures, provenance or SBOMs.
+    pub attached: bool,
+    /// Newer tags.
+    pub tags: bool,
+    /// Its configuration.
+    pub age: bool,
+}
+
+impl RegistryClient {
+    /// Requests that a subject is expected to take of its registry. A repository's tags are asked once: `listed` knows of
+    /// which.
+    pub fn expected(&self, subject: &Subject, questions: Questions, listed: &mut HashSet<String>) -> u64 {
+        let Ok(reference) = &subject.reference else { return 0 };
+        let trail = Trail::default();
+        let asking = Asking {
+            stage: "plan",
+            registry: &reference.registry,
+            repository: &reference.repository,
+            scope: &subject.scope,
+            trail: &trail,
+        };
+        let digest: Option<&Digest> = subject.running.manifest().or(reference.digest.as_ref());
+        let was_examined = self.cache().is_some_and(|cache| cache.examined(&subject.key()).is_some());
+        // What its tag names.
+        let mut requests = 1;
+        if questions.attached {
+            requests += match (self.cache(), digest) {
+                (Some(cache), Some(digest)) => cache.referrer_requests(&asking, digest),
+                _ => 1,
+            };
+            requests += if was_examined { 0 } else { ATTACHED };
+        }
+        if questions.age && !was_examined {
+            requests += 1;
+        }
+        let repository = format!("{}/{} {}", reference.registry, reference.repository, subject.scope);
+        if (questions.attached || questions.tags) && listed.insert(repository) {
+            requests += self.cache().map_or(1, |cache| cache.tag_requests(&asking));
+        }
+        requests
+    }
+}
