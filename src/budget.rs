@@ -45,6 +45,8 @@ impl Budgets {
         let expected = self.client.expected(subject, self.questions, listed);
         let host = reference.registry.as_str();
         let spent = requests.entry(host.to_owned()).or_default();
+        // What took more than was expected is spent, too.
+        *spent = (*spent).max(self.client.requests_to(host));
         match self.client.limits(&reference.registry).budget {
             // One image is always tried, or one that takes more than the budget would never be.
             Some(budget) if *spent > 0 && *spent + expected > budget => {
@@ -60,7 +62,7 @@ impl Budgets {
     /// The moment a subject was last examined at, in seconds; 0 where it never was.
     pub fn last_examined(&self, subject: &Subject) -> u64 {
         let examined = self.client.cache().and_then(|cache| cache.examined(&subject.key()));
-        let since = examined.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let since = examined.and_then(|(time, _)| time.duration_since(UNIX_EPOCH).ok());
         since.map_or(0, |since| since.as_secs())
     }
 }

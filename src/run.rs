@@ -178,8 +178,11 @@ pub async fn run(
 /// Keeps when these were examined, for the order of runs to come.
 async fn note_examined(cache: DiskCache, dossiers: &[Dossier]) {
     let examined = dossiers.iter().filter(|dossier| dossier.is_examined());
-    let keys: Vec<_> = examined.map(|dossier| dossier.subject.key()).collect();
-    let noted = tokio::task::spawn_blocking(move || keys.iter().for_each(|key| cache.note_examined(key)));
+    let examined: Vec<_> =
+        examined.map(|dossier| (dossier.subject.key(), dossier.trail.open_questions())).collect();
+    let noted = tokio::task::spawn_blocking(move || {
+        examined.iter().for_each(|(key, questions)| cache.note_examined(key, *questions));
+    });
     if let Err(error) = noted.await {
         tracing::warn!(%error, "the cache does not know what was examined");
     }

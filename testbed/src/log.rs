@@ -1,6 +1,7 @@
 //! The request log: what was asked, in order.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// One request that a testbed server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Logged {
     pub authorization: Option<String>,
     /// The status it was answered with.
     pub status: u16,
+    /// When.
+    pub at: Instant,
 }
 
 impl Logged {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::image::{BuiltImage, INDEX, digest};
 use crate::log::Logged;
-use crate::server::{Asked, Reply, Server, Service};
+use crate::server::{Asked, Reply, Server, Service, Throttle};
 
 /// Whom a registry answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -138,6 +138,12 @@ impl Registry {
     /// Answers every request this much later.
     pub fn set_latency(&self, latency: Duration) {
         self.server.set_latency(latency);
+    }
+
+    /// Answers only so many requests in any second, and the others with 429 and `Retry-After`, in seconds.
+    pub fn throttle(&self, per_second: usize, retry_after: u32) {
+        let throttle = Throttle::new(per_second, retry_after);
+        *self.server.shared.throttle.lock().unwrap_or_else(PoisonError::into_inner) = Some(throttle);
     }
 
     /// What was asked so far, in order.
@@ -291,6 +297,11 @@ impl World {
             answer["manifest"] = json!(described);
         }
         let reply = Reply::json(200, &answer);
+        let entity_tag = format!("\"{}\"", digest(&reply.body));
+        if asked.header("if-none-match") == Some(entity_tag.as_str()) {
+            return Reply::new(304, "").with("etag", entity_tag);
+        }
+        let reply = reply.with("etag", entity_tag);
         match (rest.peek(), page.last()) {
             (Some(_), Some(last)) => reply.with(
                 "link",

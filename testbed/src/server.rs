@@ -1,10 +1,11 @@
 //! What both servers share: a listener on loopback, latency, faults, the log, and a clean end.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -75,6 +76,32 @@ pub(crate) trait Service: Send + Sync + 'static {
     fn endless(&self, asked: &Asked, page: usize) -> Reply;
 }
 
+/// A server that answers so many requests a second, and refuses the others.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    per_second: usize,
+    retry_after: u32,
+    answered: VecDeque<Instant>,
+}
+
+impl Throttle {
+    pub(crate) fn new(per_second: usize, retry_after: u32) -> Self {
+        Self { per_second, retry_after, answered: VecDeque::new() }
+    }
+
+    fn refuse(&mut self) -> Option<Reply> {
+        let now = Instant::now();
+        while self.answered.front().is_some_and(|at| now - *at >= Duration::from_secs(1)) {
+            self.answered.pop_front();
+        }
+        if self.answered.len() < self.per_second {
+            self.answered.push_back(now);
+            return None;
+        }
+        Some(Reply::new(429, "slow down").with("retry-after", self.retry_after.to_string()))
+    }
+}
+
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -89,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) faults: Faults,
     pub(crate) log: Log,
     pub(crate) latency: Mutex<Duration>,
+    pub(crate) throttle: Mutex<Option<Throttle>>,
     pages: std::sync::atomic::AtomicUsize,
 }
 
@@ -166,6 +194,12 @@ async fn handle(
     if latency > Duration::ZERO {
         tokio::time::sleep(latency).await;
     }
+    if let Some(throttle) = &mut *shared.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+        && let Some(refusal) = throttle.refuse()
+    {
+        log(&shared, &asked, &path_and_query, 429);
+        return response(refusal, How::Whole, &asked.method);
+    }
     let line = format!("{} {path_and_query}", asked.method);
     let (reply, how) = match shared.faults.strike(&line) {
         None => (service.answer(&asked, &own), How::Whole),
@@ -219,6 +253,7 @@ fn log(shared: &Shared, asked: &Asked, path_and_query: &str, status: u16) {
         path: path_and_query.to_owned(),
         authorization: asked.header("authorization").map(str::to_owned),
         status,
+        at: Instant::now(),
     });
 }
 

@@ -1,5 +1,6 @@
 //! Evidence: which places were asked for one subject, and what each answered.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -44,6 +45,16 @@ impl Trail {
         if !known.contains(&asked) {
             known.push(asked);
         }
+    }
+
+    /// How many of the questions can have another answer tomorrow: all but those for content by its digest.
+    pub fn open_questions(&self) -> usize {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open = |place: &&str| {
+            let is_request = place.starts_with("GET ") || place.starts_with("HEAD ");
+            is_request && !place.contains("/blobs/") && !place.contains("/manifests/sha256:")
+        };
+        asked.iter().map(|asked| asked.place.as_str()).filter(is_open).collect::<BTreeSet<_>>().len()
     }
 
     /// All that one stage noted, in order.

@@ -154,6 +154,11 @@ impl RegistryClient {
         self.session.transport.gates.views()
     }
 
+    /// Requests to one host so far.
+    pub fn requests_to(&self, host: &str) -> u64 {
+        self.session.transport.gates.requests(host)
+    }
+
     /// What was asked of each host so far.
     pub fn tallies(&self) -> Vec<RegistryUse> {
         self.session.transport.gates.tallies()

@@ -77,7 +77,10 @@ impl RegistryClient {
         if let Name::Digest(digest) = name {
             for (registry, repository) in &places {
                 let place = Asking { registry, repository, ..*asking };
-                if let Some(known) = self.kept_manifest(&place, digest).await {
+                if let Some((known, since)) = self.kept_manifest(&place, digest).await {
+                    let url = self.manifest_url(&place, name)?;
+                    let told_of = self.session.transport.place(&Method::GET, &url);
+                    note_since(&place, &told_of, &told(&known), since);
                     return Ok(Some(known));
                 }
             }
@@ -124,7 +127,7 @@ impl RegistryClient {
                 return Ok(None);
             };
             if let Ok(digest) = digest.parse()
-                && let Some(manifest) = self.manifest(asking, Name::Digest(&digest)).await?
+                && let Some((manifest, _)) = self.kept_manifest(asking, &digest).await
             {
                 note_since(asking, &place, &told(&manifest), at);
                 return Ok(Some(manifest));
@@ -181,7 +184,7 @@ impl RegistryClient {
         };
         if let Some(known) = known {
             match self.manifest_head_at(asking, name).await? {
-                HeadAnswer::There(_) => return Ok(Some(known)),
+                HeadAnswer::There(_) => return Ok(Some(known.0)),
                 HeadAnswer::Absent => return Ok(None),
                 HeadAnswer::Untold => {}
             }
@@ -200,28 +203,25 @@ impl RegistryClient {
         answered
     }
 
-    /// What an earlier run was given by this digest.
-    async fn kept_manifest(&self, asking: &Asking<'_>, digest: &Digest) -> Option<Arc<Manifest>> {
+    /// What an earlier run was given by this digest, and when.
+    async fn kept_manifest(
+        &self,
+        asking: &Asking<'_>,
+        digest: &Digest,
+    ) -> Option<(Arc<Manifest>, Timestamp)> {
         let cache = self.cache.as_ref()?;
         let key = Key::new(asking, digest.as_str());
-        if self.manifests.content.contains_key(&key) {
-            // This run knows it already, and notes it where it is asked.
-            let known = self.manifests.content.get(&key).await.flatten()?;
+        if let Some(known) = self.manifests.content.get(&key).await {
+            // What this run fetched itself is told of where it is asked for.
+            let known = known?;
             let since = known.since?;
-            note_since(asking, &self.manifest_place(asking, digest)?, &told(&known), since);
-            return Some(known);
+            return Some((known, since));
         }
         let Since { value: (media_type, bytes), since } = cache.content(asking, digest).await?;
         let manifest = Manifest::parse(&bytes, media_type.as_deref(), Some(digest)).ok()?;
         let manifest = Arc::new(Manifest { since: Some(since), ..manifest });
-        note_since(asking, &self.manifest_place(asking, digest)?, &told(&manifest), since);
         self.manifests.content.insert(key, Some(Arc::clone(&manifest))).await;
-        Some(manifest)
-    }
-
-    fn manifest_place(&self, asking: &Asking<'_>, digest: &Digest) -> Option<String> {
-        let url = self.manifest_url(asking, Name::Digest(digest)).ok()?;
-        Some(self.session.transport.place(&Method::GET, &url))
+        Some((manifest, since))
     }
 
     fn manifest_url(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<Url, Failure> {

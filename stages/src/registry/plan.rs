@@ -35,23 +35,25 @@ impl RegistryClient {
             trail: &trail,
         };
         let digest: Option<&Digest> = subject.running.manifest().or(reference.digest.as_ref());
-        let was_examined = self.cache().is_some_and(|cache| cache.examined(&subject.key()).is_some());
-        // What its tag names.
-        let mut requests = 1;
-        if questions.attached {
-            requests += match (self.cache(), digest) {
-                (Some(cache), Some(digest)) => cache.referrer_requests(&asking, digest),
-                _ => 1,
-            };
-            requests += if was_examined { 0 } else { ATTACHED };
-        }
-        if questions.age && !was_examined {
-            requests += 1;
-        }
+        let examined = self.cache().and_then(|cache| cache.examined(&subject.key()));
+        let asks_what_is_attached = match (self.cache(), digest) {
+            (Some(cache), Some(digest)) => cache.referrer_requests(&asking, digest) > 0,
+            _ => true,
+        };
         let repository = format!("{}/{} {}", reference.registry, reference.repository, subject.scope);
-        if (questions.attached || questions.tags) && listed.insert(repository) {
-            requests += self.cache().map_or(1, |cache| cache.tag_requests(&asking));
+        let lists = if (questions.attached || questions.tags) && listed.insert(repository) {
+            self.cache().map_or(1, |cache| cache.tag_requests(&asking))
+        } else {
+            0
+        };
+        match examined {
+            // As many as last time: what is attached may be attached by tags.
+            Some((_, last)) if questions.attached && asks_what_is_attached => last.max(1 + lists),
+            Some(_) => 1 + lists,
+            None => {
+                let attached = if questions.attached { 1 + ATTACHED } else { 0 };
+                1 + lists + attached + u64::from(questions.age)
+            }
         }
-        requests
     }
 }

@@ -274,15 +274,18 @@ impl DiskCache {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When a subject was last examined to the end; none where it never was.
-    pub fn examined(&self, subject: &str) -> Option<SystemTime> {
-        fs::metadata(self.0.subject(subject)).ok()?.modified().ok()
+    /// When a subject was last examined to the end, and how many questions it takes whose answers can change; none where
+    /// it never was.
+    pub fn examined(&self, subject: &str) -> Option<(SystemTime, u64)> {
+        let path = self.0.subject(subject);
+        let at = fs::metadata(&path).ok()?.modified().ok()?;
+        Some((at, fs::read_to_string(&path).ok()?.trim().parse().ok()?))
     }
 
-    /// A subject was examined to the end.
-    pub fn note_examined(&self, subject: &str) {
+    /// A subject was examined to the end, with so many questions whose answers can change.
+    pub fn note_examined(&self, subject: &str, questions: usize) {
         let path = self.0.subject(subject);
-        self.0.noted(write_whole(&path, b""));
+        self.0.noted(write_whole(&path, questions.to_string().as_bytes()));
     }
 
     /// Ends a run: writes the layout's index, and throws away what was not used for longest where there is too much.

@@ -447,6 +447,11 @@ impl Gates {
         self.limits.of(host)
     }
 
+    pub(super) fn requests(&self, host: &str) -> u64 {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.get(host).map_or(0, |gate| gate.counts.requests.load(Ordering::Relaxed))
+    }
+
     pub(super) fn views(&self) -> Vec<GateView> {
         self.all().iter().map(|gate| gate.view()).collect()
     }
