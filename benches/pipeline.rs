@@ -4,7 +4,6 @@
 
 mod measure;
 
-use std::fmt::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,16 +23,7 @@ fn main() {
     let fleet = runtime.block_on(Fleet::uniform(images, pods, latency)).expect("loopback has free ports");
     fleet.attach_some(images);
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let kubeconfig = folder.path().join("kubeconfig");
-    let mut text = String::from("apiVersion: v1\nkind: Config\ncurrent-context: c\nusers: []\n");
-    writeln!(
-        text,
-        "contexts: [{{name: c, context: {{cluster: c, user: ''}}}}]\nclusters: [{{name: c, cluster: {{server: '{}'}}}}]",
-        fleet.kube.url()
-    )
-    .expect("writing to a string does not fail");
-    std::fs::write(&kubeconfig, text).expect("the temporary folder is writable");
-
+    let kubeconfig = measure::kubeconfig(folder.path(), &fleet.kube.url());
     let registry = fleet.registries.values().next().expect("the fleet has a registry");
     println!("{images} images, {pods} pods, {latency_ms} ms, {CONCURRENCY} requests at once");
     for (told, everything, age) in [

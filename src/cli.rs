@@ -3,7 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
@@ -12,16 +13,18 @@ use provenance_sinks::{ConfigMapSink, FileSink, PolicyReportSink, SinkError, Upl
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
 use provenance_stages::registry::{ClientSettings, DiskCache, RegistryClient};
+use tracing::Instrument as _;
 
-use crate::config::{Config, Output};
+use crate::config::{Config, Output, Telemetry};
 use crate::given::Written;
 use crate::options::{self, On};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::refused::ConfigErrors;
-use crate::run::{About, Order, run};
+use crate::run::{About, Order, Watch, run};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};
+use crate::telemetry::metrics::{self, Measured};
 use crate::topology::{self, Helm, Means, Sink, Source};
 use crate::trust::{Assembled, TrustError};
 use crate::{VERSION, demo, explain, failing, given, telemetry};
@@ -232,12 +235,47 @@ fn with_runtime(work: impl Future<Output = Result<u8, Refusal>>) -> Result<u8, R
         .max_blocking_threads(BLOCKING)
         .build()
         .context("the asynchronous runtime could not be started")?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // The runtime still runs: it carries what is left to be sent.
+    telemetry::finish();
+    done
+}
+
+/// Does a command's work inside the span that is the root of its trace, and publishes what was measured.
+async fn traced(
+    name: &'static str,
+    settings: Telemetry,
+    work: impl Future<Output = Result<u8, Refusal>>,
+) -> Result<u8, Refusal> {
+    let span = tracing::info_span!(
+        "command",
+        otel.name = name,
+        otel.status_code = tracing::field::Empty,
+        process.exit.code = tracing::field::Empty,
+    );
+    let done = work.instrument(span.clone()).await;
+    let status = match &done {
+        Ok(status) => *status,
+        Err(Refusal::Usage(_)) => WRONG_USAGE,
+        Err(Refusal::Failed(_)) => NO_REPORT,
+    };
+    span.record("process.exit.code", status);
+    if done.is_err() {
+        span.record("otel.status_code", "ERROR");
+    }
+    if let Some(measured) = metrics::now() {
+        telemetry::publish(&settings, &Measured { ended: Some(status), ..measured }).instrument(span).await;
+    }
+    done
 }
 
 async fn collect(matches: &ArgMatches) -> Result<u8, Refusal> {
-    let mut config = Config::read(On::Collect, matches)?;
-    telemetry::start(&config.logs);
+    let config = Config::read(On::Collect, matches)?;
+    telemetry::start(&config)?;
+    traced("collect", config.telemetry.clone(), Box::pin(collect_as(config, matches))).await
+}
+
+async fn collect_as(mut config: Config, matches: &ArgMatches) -> Result<u8, Refusal> {
     let client = connect(&config.kubeconfig).await?;
     if matches.get_flag("plan") {
         // Charts share the lists of a few repositories: they are not planned.
@@ -289,19 +327,31 @@ async fn scan(matches: &ArgMatches) -> Result<u8, Refusal> {
     let files: Vec<_> = matches.get_many::<String>("file").into_iter().flatten().cloned().collect();
     if matches.get_flag("plan") {
         let config = Config::read(On::Scan, matches)?;
-        telemetry::start(&config.logs);
+        telemetry::start(&config)?;
         let (sightings, _) = given::sightings(&images(matches), &files)?;
         return plan(Source::Given(sightings), &config, matches).await;
     }
-    let (report, written) = examine_given(matches, &files).await?;
-    print_as_asked(&report, matches, &written)?;
-    Ok(status_of(&report))
+    let config = Config::read(On::Scan, matches)?;
+    telemetry::start(&config)?;
+    let settings = config.telemetry.clone();
+    let scan = async {
+        let (report, written) = Box::pin(examine_given(config, matches, &files)).await?;
+        print_as_asked(&report, matches, &written)?;
+        Ok(status_of(&report))
+    };
+    traced("scan", settings, Box::pin(scan)).await
 }
 
 async fn explain(matches: &ArgMatches) -> Result<u8, Refusal> {
-    let (report, _) = examine_given(matches, &[]).await?;
-    print_text(&explain::story(&report))?;
-    Ok(status_of(&report))
+    let config = Config::read(On::Scan, matches)?;
+    telemetry::start(&config)?;
+    let settings = config.telemetry.clone();
+    let explain = async {
+        let (report, _) = Box::pin(examine_given(config, matches, &[])).await?;
+        print_text(&explain::story(&report))?;
+        Ok(status_of(&report))
+    };
+    traced("explain", settings, Box::pin(explain)).await
 }
 
 /// The images that were named.
@@ -311,9 +361,11 @@ fn images(matches: &ArgMatches) -> Vec<String> {
 
 /// Examines the images that were named, and those in these files.
 /// Answers where they are written, too.
-async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<(Report, Written), Refusal> {
-    let mut config = Config::read(On::Scan, matches)?;
-    telemetry::start(&config.logs);
+async fn examine_given(
+    mut config: Config,
+    matches: &ArgMatches,
+    files: &[String],
+) -> Result<(Report, Written), Refusal> {
     let (sightings, written) = given::sightings(&images(matches), files)?;
     let Assembled { trust, .. } = std::mem::take(&mut config.trust).assemble(None).await?;
     let order = Order::new(&config.tuning);
@@ -323,8 +375,12 @@ async fn examine_given(matches: &ArgMatches, files: &[String]) -> Result<(Report
 }
 
 async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
-    let mut config = Config::read(On::Demo, matches)?;
-    telemetry::start(&config.logs);
+    let config = Config::read(On::Demo, matches)?;
+    telemetry::start(&config)?;
+    traced("demo", config.telemetry.clone(), Box::pin(demo_as(config, matches))).await
+}
+
+async fn demo_as(mut config: Config, matches: &ArgMatches) -> Result<u8, Refusal> {
     let (fleet, source, helm) = demo::start(&mut config).await?;
     let folder = matches.get_one::<PathBuf>("folder").cloned().unwrap_or_else(demo::folder);
     let sinks = [Sink::File(FileSink::new(folder, None))];
@@ -342,7 +398,7 @@ async fn show_demo(matches: &ArgMatches) -> Result<u8, Refusal> {
 
 async fn serve_reports(matches: &ArgMatches) -> Result<u8, Refusal> {
     let config = Config::read(On::Serve, matches)?;
-    telemetry::start(&config.logs);
+    telemetry::start(&config)?;
     crate::serve::serve(&config).await?;
     Ok(WHOLE)
 }
@@ -365,13 +421,35 @@ async fn examine(
         .updates(config.updates.clone())
         .budgets(config.registries.limits.has_budgets());
     let mut progress = None;
-    let watch = |watch| progress = Some(Progress::show(watch, Arc::clone(&means.client)));
+    let watch = |watch: Watch| {
+        measure(&watch, Arc::clone(&means.client));
+        progress = Some(Progress::show(watch, Arc::clone(&means.client)));
+    };
     let report = run(source, &means, &config.tuning, about, order, watch).await;
     drop(progress);
     if let Some(cache) = means.client.cache() {
         cache.close().await;
     }
     Ok(report?)
+}
+
+/// From now on metrics are those of this run.
+fn measure(watch: &Watch, client: Arc<RegistryClient>) {
+    let (stages, seen, began) = (Arc::clone(&watch.stages), Arc::clone(&watch.seen), Instant::now());
+    metrics::measure_by(move || {
+        let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Measured {
+            stages: stages(),
+            gates: client.gates(),
+            registries: client.tallies(),
+            statuses: client.statuses(),
+            cache: client.cache().map(DiskCache::tally),
+            sightings: seen.sightings,
+            subjects: seen.subjects,
+            took: began.elapsed(),
+            ended: None,
+        }
+    });
 }
 
 /// The way to registries, as configured.

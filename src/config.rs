@@ -3,6 +3,7 @@
 mod asking;
 mod file;
 mod serving;
+mod telemetry;
 mod trust;
 mod values;
 
@@ -26,6 +27,7 @@ use crate::options::{self, On, Opt};
 use crate::refused::ConfigErrors;
 use crate::trust::TrustSettings;
 use file::File;
+pub use telemetry::Telemetry;
 use url::Url;
 
 /// Everything that can be set.
@@ -67,6 +69,8 @@ pub struct Config {
     pub serving: Serving,
     /// How is logged.
     pub logs: Logs,
+    /// Where traces and metrics go.
+    pub telemetry: Telemetry,
 }
 
 /// How the pipeline is set.
@@ -287,6 +291,7 @@ impl Config {
                 stop_grace: reader.read(&options::STOP_GRACE, values::duration),
             },
             serving: reader.serving(),
+            telemetry: reader.telemetry(),
             logs: Logs {
                 filter: reader.read(&options::LOG, values::filter),
                 format: reader.read(&options::LOG_FORMAT, values::log_format),

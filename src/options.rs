@@ -6,6 +6,7 @@ mod brand;
 mod serve;
 mod sharing;
 mod sign_in;
+mod telemetry;
 mod trust;
 mod updates;
 
@@ -14,6 +15,7 @@ pub use brand::*;
 pub use serve::*;
 pub use sharing::*;
 pub use sign_in::*;
+pub use telemetry::*;
 pub use trust::*;
 pub use updates::*;
 
@@ -468,6 +470,11 @@ pub const ALL: &[Opt] = &[
     CHART_TIMEOUT,
     LOG,
     LOG_FORMAT,
+    OTLP_ENDPOINT,
+    OTLP_PROTOCOL,
+    TRACE_RATIO,
+    METRICS_FILE,
+    PUSHGATEWAY,
 ];
 
 /// The options of one command.

@@ -93,8 +93,9 @@ mod tests {
     #[test]
     fn the_line_tells_counts_and_who_is_waited_for() {
         let seen = Seen { sightings: 40, subjects: 12, is_all: false };
-        let stages = || vec![StageCount { name: "digest", entered: 9, left: 7, failed: 1 }];
-        let watch = Watch { stages: Box::new(stages), seen: Arc::new(Mutex::new(seen)) };
+        let stages =
+            || vec![StageCount { name: "digest", entered: 9, left: 7, failed: 1, ..StageCount::default() }];
+        let watch = Watch { stages: Arc::new(stages), seen: Arc::new(Mutex::new(seen)) };
         let gate = |host: &str, in_flight, closed_for| GateView {
             host: host.into(),
             in_flight,

@@ -2,19 +2,22 @@
 //! sighting that was read has its row.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use provenance_engine::{Crew, Ledger, Running, StageCount, Stop, collate};
+use provenance_engine::{Crew, Ledger, Line, Running, StageCount, Stop, collate};
 use provenance_model::release::{ReleaseDossier, ReleaseSubject};
 use provenance_model::report::{
-    Closing, Discovery, DiscoveryProblem, Part, ProblemReason, Report, Rule, build,
+    Closing, Discovery, DiscoveryProblem, Part, ProblemReason, Report, Rule, StageUse, build,
 };
 use provenance_model::{Dossier, RowBook, Shard, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
 use provenance_stages::registry::DiskCache;
 use tokio::sync::mpsc;
+use tracing::{Instrument as _, info_span};
 
 use crate::config::Tuning;
+use crate::telemetry::metrics;
 use crate::topology::{self, Means, Source};
 
 /// The order to stop, and why it was given.
@@ -48,7 +51,7 @@ impl Order {
 /// What can be watched of a run while it goes on.
 pub struct Watch {
     /// The counts of every stage.
-    pub stages: Box<dyn Fn() -> Vec<StageCount> + Send + Sync>,
+    pub stages: Arc<dyn Fn() -> Vec<StageCount> + Send + Sync>,
     /// What was seen so far.
     pub seen: Arc<Mutex<Seen>>,
 }
@@ -109,14 +112,22 @@ pub async fn run(
     crew.spawn("discovery", {
         let (discovered, stop, seen) = (Arc::clone(&discovered), stop.clone(), Arc::clone(&seen));
         async move {
-            let result = source.run(sightings_in, releases_in, stop).await;
+            let result =
+                source.run(sightings_in, releases_in, stop).instrument(info_span!("discovery")).await;
             seen.lock().unwrap_or_else(PoisonError::into_inner).is_all = true;
             *discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     });
     let line = topology::line(means, tuning);
-    watch(Watch { stages: Box::new(line.counts()), seen: Arc::clone(&seen) });
-    let running = line.start(&mut crew, stop);
+    let counts: Arc<dyn Fn() -> Vec<StageCount> + Send + Sync> = {
+        let (of_images, of_releases) = (line.counts(), helm.as_ref().map(Line::counts));
+        Arc::new(move || {
+            of_images().into_iter().chain(of_releases.iter().flat_map(|counts| counts())).collect()
+        })
+    };
+    watch(Watch { stages: Arc::clone(&counts), seen: Arc::clone(&seen) });
+    let examination = info_span!("examination");
+    let running = examination.in_scope(|| line.start(&mut crew, stop));
 
     let mut rows = RowBook::default();
     let enter = |sighting: Sighting, ledger: &mut Ledger<Subject, Dossier>| {
@@ -128,11 +139,11 @@ pub async fn run(
         }
         new.map(|dossier| (ticket, dossier))
     };
-    let release_line = helm.map(|line| line.start(&mut crew, stop));
+    let release_line = helm.map(|line| examination.in_scope(|| line.start(&mut crew, stop)));
     let both =
         async { tokio::join!(collate(sightings, running, enter), collect_releases(releases, release_line)) };
     // Boxed: the state of both is large.
-    let (ledger, release_ledger) = deadline(tuning, order, Box::pin(both)).await;
+    let (ledger, release_ledger) = deadline(tuning, order, Box::pin(both.instrument(examination))).await;
     let fallen = crew.join().await;
     for task in &fallen {
         tracing::error!(task = task.name, "{task}");
@@ -158,6 +169,8 @@ pub async fn run(
         note_examined(cache.clone(), &dossiers).await;
     }
     let closing = Closing {
+        stages: counts().into_iter().map(used).collect(),
+        peak_memory_bytes: metrics::memory().map(|(_, peak)| peak),
         started_at,
         ended_at: Timestamp::now(),
         version: crate::VERSION.to_owned(),
@@ -170,9 +183,22 @@ pub async fn run(
         fail_on: about.fail_on,
         part: about.shard.map(|(shard, run)| Part { run, index: shard.index, count: shard.count }),
     };
-    let report = build(&rows, &dossiers, &release_ledger.close(), closing);
+    let report = info_span!("report").in_scope(|| build(&rows, &dossiers, &release_ledger.close(), closing));
     tell(&report);
     Ok(report)
+}
+
+fn used(count: StageCount) -> StageUse {
+    // Milliseconds are enough to read.
+    let seconds = |time: Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
+    StageUse {
+        stage: count.name.to_owned(),
+        items: count.left,
+        failed: count.failed,
+        wait_seconds: seconds(count.waited),
+        work_seconds: seconds(count.worked),
+        blocked_seconds: seconds(count.blocked),
+    }
 }
 
 /// Keeps when these were examined, for the order of runs to come.
@@ -181,7 +207,9 @@ async fn note_examined(cache: DiskCache, dossiers: &[Dossier]) {
     let examined: Vec<_> =
         examined.map(|dossier| (dossier.subject.key(), dossier.trail.open_questions())).collect();
     let noted = tokio::task::spawn_blocking(move || {
-        examined.iter().for_each(|(key, questions)| cache.note_examined(key, *questions));
+        for (key, questions) in &examined {
+            cache.note_examined(key, *questions);
+        }
     });
     if let Err(error) = noted.await {
         tracing::warn!(%error, "the cache does not know what was examined");

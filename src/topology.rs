@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 
 use crate::budget::Budgets;
 use crate::config::{Checks, HelmSettings, Tuning, UpdateSettings};
+use crate::telemetry::traceparent;
 
 /// Where sightings come from.
 #[expect(clippy::large_enum_variant, reason = "a run has one source")]
@@ -261,7 +262,9 @@ impl Sink {
                 let how = fitted.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
                 Ok(format!("ConfigMap {}{how}", map.place()))
             }
-            Self::Upload(upload) => upload.write(report).await.map(|()| upload.place()),
+            Self::Upload(upload) => {
+                upload.write(report, traceparent().as_deref()).await.map(|()| upload.place())
+            }
             Self::PolicyReport(reports) => {
                 let written = reports.write(report).await?;
                 Ok(format!("{written} {}", reports.place()))

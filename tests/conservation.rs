@@ -163,6 +163,8 @@ async fn run(
     let open = ledger.open();
     let closing = Closing {
         cache: None,
+        stages: Vec::new(),
+        peak_memory_bytes: None,
         started_at: jiff::Timestamp::UNIX_EPOCH,
         ended_at: jiff::Timestamp::UNIX_EPOCH,
         version: "test".into(),

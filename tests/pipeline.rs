@@ -71,6 +71,8 @@ fn timeless(report: &Report) -> Report {
     let run = report.run.as_mut().unwrap();
     run.started_at = jiff::Timestamp::UNIX_EPOCH;
     run.duration_seconds = 0.0;
+    run.stages = Vec::new();
+    run.peak_memory_bytes = None;
     report
 }
 

@@ -1,8 +1,23 @@
 //! Runs the collector as a process of its own, and measures it.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+/// Writes a kubeconfig for an API at this URL.
+#[allow(dead_code, reason = "each bench uses its own part")]
+pub(crate) fn kubeconfig(folder: &Path, url: &str) -> PathBuf {
+    let file = folder.join("kubeconfig");
+    let mut text = String::from("apiVersion: v1\nkind: Config\ncurrent-context: c\nusers: []\n");
+    writeln!(
+        text,
+        "contexts: [{{name: c, context: {{cluster: c, user: ''}}}}]\nclusters: [{{name: c, cluster: {{server: '{url}'}}}}]"
+    )
+    .expect("writing to a string does not fail");
+    std::fs::write(&file, text).expect("the temporary folder is writable");
+    file
+}
 
 /// What a process took.
 pub(crate) struct Measured {
@@ -12,8 +27,10 @@ pub(crate) struct Measured {
     #[allow(dead_code, reason = "each bench shows its own figures")]
     pub(crate) wall: Duration,
     /// Its CPU time.
+    #[allow(dead_code, reason = "each bench shows its own figures")]
     pub(crate) cpu: Duration,
     /// Its peak resident memory.
+    #[allow(dead_code, reason = "each bench shows its own figures")]
     pub(crate) peak_kib: u64,
 }
 

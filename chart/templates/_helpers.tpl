@@ -52,6 +52,10 @@ app.kubernetes.io/component: web
 {{- .Values.persistence.existingClaim | default (printf "%s-reports" (include "pc.fullname" .)) }}
 {{- end }}
 
+{{- define "pc.cacheClaim" -}}
+{{- .Values.cache.existingClaim | default (printf "%s-cache" (include "pc.fullname" .)) }}
+{{- end }}
+
 {{/* A list, or text with commas, as text with commas. */}}
 {{- define "pc.joined" -}}
 {{- if kindIs "slice" . }}{{ join "," . }}{{ else if not (kindIs "invalid" .) }}{{ . | toString }}{{ end }}
@@ -137,7 +141,7 @@ The variables that values set, of options.yaml: `command` is collect or serve. A
 {{- $_ := unset $env "PROVENANCE_CONFIG" }}
 {{- if .Values.config.config }}{{ $_ := set $env "PROVENANCE_CONFIG" "/etc/provenance/config/config.yaml" }}{{ end }}
 {{- end }}
-{{- with .Values.telemetry.otlpEndpoint }}{{ $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . }}{{ end }}
+{{- if and .Values.cache.enabled (not (hasKey $env "PROVENANCE_CACHE")) }}{{ $_ := set $env "PROVENANCE_CACHE" "/cache" }}{{ end }}
 {{- toYaml $env }}
 {{- end }}
 

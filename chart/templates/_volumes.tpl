@@ -29,6 +29,9 @@
 {{- if include "pc.writesFiles" . }}
 - {name: reports, mountPath: {{ .Values.config.reportPath }}}
 {{- end }}
+{{- if .Values.cache.enabled }}
+- {name: cache, mountPath: /cache}
+{{- end }}
 {{- if .Values.registryCredentials.existingSecret }}
 - {name: registry-credentials, mountPath: /etc/docker, readOnly: true}
 {{- end }}
@@ -64,6 +67,11 @@
 {{- with .root }}
 {{- if include "pc.writesFiles" . }}
 {{ include "pc.reportsVolume" . }}
+{{- end }}
+{{- if .Values.cache.enabled }}
+- name: cache
+  persistentVolumeClaim:
+    claimName: {{ include "pc.cacheClaim" . }}
 {{- end }}
 {{- with .Values.registryCredentials.existingSecret }}
 - name: registry-credentials

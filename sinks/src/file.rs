@@ -261,6 +261,8 @@ mod tests {
         let time: Timestamp = time.parse().unwrap();
         let closing = Closing {
             cache: None,
+            stages: Vec::new(),
+            peak_memory_bytes: None,
             started_at: time,
             ended_at: time,
             version: "test".into(),

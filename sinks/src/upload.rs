@@ -65,18 +65,19 @@ impl UploadSink {
         shown(&self.url)
     }
 
-    /// Uploads the report.
+    /// Uploads the report; `traceparent` is the context of the trace that it is a part of
+    /// ([W3C](https://www.w3.org/TR/trace-context/#traceparent-header)).
     ///
     /// # Errors
     ///
     /// [`SinkError::Upload`] where the server does not take it.
-    pub async fn write(&self, report: &Arc<Report>) -> Result<(), SinkError> {
+    pub async fn write(&self, report: &Arc<Report>, traceparent: Option<&str>) -> Result<(), SinkError> {
         let refuse = |why: String| SinkError::Upload { url: self.place(), why };
         let key = key(report).map_err(|error| refuse(format!("it is no JSON: {error}")))?;
         let packed = self.takes_gzip().await;
         let mut attempt = 1;
         loop {
-            let (why, asked) = match self.send(report, &key, packed).await {
+            let (why, asked) = match self.send(report, &key, packed, traceparent).await {
                 Ok(()) => return Ok(()),
                 Err(Missed::ForGood(why)) => return Err(refuse(why)),
                 Err(Missed::ForNow(why, asked)) => (why, asked),
@@ -102,7 +103,13 @@ impl UploadSink {
         })
     }
 
-    async fn send(&self, report: &Arc<Report>, key: &str, packed: bool) -> Result<(), Missed> {
+    async fn send(
+        &self,
+        report: &Arc<Report>,
+        key: &str,
+        packed: bool,
+        traceparent: Option<&str>,
+    ) -> Result<(), Missed> {
         let mut request = self
             .http
             .post(self.url.clone())
@@ -111,6 +118,9 @@ impl UploadSink {
             .body(body(Arc::clone(report), packed));
         if packed {
             request = request.header("content-encoding", "gzip");
+        }
+        if let Some(traceparent) = traceparent {
+            request = request.header("traceparent", traceparent);
         }
         if let Some(file) = &self.token {
             let token = tokio::fs::read_to_string(file).await;

@@ -36,12 +36,12 @@ struct Written {
     #[serde(default)]
     charts: Charts,
     #[serde(default)]
-    registries: Vec<Host>,
+    registries: Vec<Asked>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Host {
+struct Asked {
     host: String,
     concurrency: Option<usize>,
     requests_per_second: Option<u32>,
@@ -119,7 +119,7 @@ impl File {
     }
 }
 
-impl Host {
+impl Asked {
     fn read(self) -> Result<(String, Wanted), String> {
         let is_host = !self.host.is_empty() && !self.host.contains(|c: char| c == '/' || c.is_whitespace());
         if !is_host {

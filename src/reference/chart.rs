@@ -28,6 +28,9 @@ pub fn path(option: &Opt) -> Option<String> {
     if BY_TEMPLATES.contains(&option.flag) {
         return None;
     }
+    if option.group == "Telemetry" {
+        return Some(format!("telemetry.{}", camel(option.flag)));
+    }
     let (stage, knob) = option.flag.rsplit_once('-').unwrap_or_default();
     if option.group == "Tuning" && ["workers", "queue", "timeout"].contains(&knob) && stage != "discovery" {
         return Some(format!("stages.{stage}.{knob}"));

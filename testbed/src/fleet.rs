@@ -35,12 +35,31 @@ impl Fleet {
     ///
     /// Where no port can be listened on.
     pub async fn uniform(images: usize, pods: usize, latency: Duration) -> std::io::Result<Self> {
+        Self::spread(images, pods, 1, latency).await
+    }
+
+    /// The same over several registries, in turn.
+    ///
+    /// # Errors
+    ///
+    /// Where no port can be listened on.
+    pub async fn spread(
+        images: usize,
+        pods: usize,
+        registries: usize,
+        latency: Duration,
+    ) -> std::io::Result<Self> {
         let kube = KubeApi::start().await?;
-        let registry = Registry::start().await?;
-        let name = registry.host();
+        let mut started = BTreeMap::new();
+        for _ in 0..registries.max(1) {
+            let registry = Registry::start().await?;
+            started.insert(registry.host(), registry);
+        }
+        let fleet = Self { kube, registries: started };
         let images: Vec<_> = (0..images.clamp(1, pods.max(1)))
             .map(|number| {
-                let repository = format!("team{}/app{number:04}", number % 7);
+                let (registry, repository) = fleet.home(number);
+                let name = registry.host();
                 let built = BuiltImage::single(&repository);
                 registry.push(&repository, "v1.1.0", &built);
                 (format!("{name}/{repository}:v1.1.0"), format!("{name}/{repository}@{}", built.digest()))
@@ -50,25 +69,30 @@ impl Fleet {
             let number = pod_number % images.len();
             let (image, id) = &images[number];
             let namespace = format!("ns{:02}", pod_number % 20);
-            kube.add(pod(
+            fleet.kube.add(pod(
                 &namespace,
                 &format!("app{number:04}-{pod_number}"),
                 &Value::Null,
                 &[("app", image, id)],
             ));
         }
-        kube.set_latency(latency);
-        registry.set_latency(latency);
-        Ok(Self { kube, registries: BTreeMap::from([(name, registry)]) })
+        fleet.kube.set_latency(latency);
+        fleet.registries.values().for_each(|registry| registry.set_latency(latency));
+        Ok(fleet)
+    }
+
+    /// The registry and the repository of an image of a uniform fleet.
+    fn home(&self, number: usize) -> (&Registry, String) {
+        let registry = self.registries.values().nth(number % self.registries.len());
+        (registry.expect("a fleet has a registry"), format!("team{}/app{number:04}", number % 7))
     }
 
     /// Attaches to a uniform fleet's images what a real one has: every second is signed, every fifth attested, every
     /// seventh has an SBOM.
     pub fn attach_some(&self, images: usize) {
         let key = SigningKey::number(1);
-        let registry = self.registries.values().next().expect("a fleet has a registry");
         for number in 0..images {
-            let repository = format!("team{}/app{number:04}", number % 7);
+            let (registry, repository) = self.home(number);
             let digest = BuiltImage::single(&repository).digest();
             if number % 2 == 0 {
                 registry.attach(&repository, Some(&attach::tag(&digest, ".sig")), &key.signature(&digest));

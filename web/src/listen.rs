@@ -15,9 +15,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use opentelemetry::global;
+use opentelemetry_http::HeaderExtractor;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::front::Client;
 
@@ -101,10 +105,25 @@ async fn answer(
     peer: IpAddr,
     limit: Duration,
 ) -> Result<Response, Infallible> {
+    let span = tracing::info_span!(
+        "answer",
+        otel.name = %request.method(),
+        otel.kind = "server",
+        http.request.method = %request.method(),
+        url.path = request.uri().path(),
+        http.response.status_code = tracing::field::Empty,
+    );
+    // A report belongs to the trace of the run that it is of.
+    let parent = global::get_text_map_propagator(|known| known.extract(&HeaderExtractor(request.headers())));
+    // Nothing is traced where that is refused.
+    span.set_parent(parent).ok();
     let client = Client::of(peer, &request);
     request.extensions_mut().insert(client);
-    match tokio::time::timeout(limit, router.oneshot(request.map(Body::new))).await {
-        Ok(answered) => answered,
-        Err(_) => Ok((StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response()),
-    }
+    let answered = tokio::time::timeout(limit, router.oneshot(request.map(Body::new)));
+    let answer = match answered.instrument(span.clone()).await {
+        Ok(Ok(answer)) => answer,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
+    };
+    span.record("http.response.status_code", answer.status().as_u16());
+    Ok(answer)
 }

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use crate::ledger::{Admitted, Ticket};
-use crate::watch::Stop;
+use crate::watch::{StageCounts, Stop};
 
 /// What the engine must know of an item.
 pub trait Item: Send + Sync + 'static {
@@ -57,6 +58,8 @@ pub(crate) struct Parcel<I> {
     pub(crate) ticket: Ticket,
     pub(crate) item: I,
     pub(crate) span: tracing::Span,
+    /// When it was put into the queue that it is in.
+    pub(crate) queued_at: Instant,
     /// Whether it is worked on.
     pub(crate) is_admitted: bool,
     /// Held, not read: it frees the lane's place when the parcel ends.
@@ -110,6 +113,7 @@ pub(crate) async fn waiting_room<I: Item>(
     limit: LaneLimit,
     smallest_pool: usize,
     admission: Option<Arc<dyn Admission<I>>>,
+    first: Arc<StageCounts>,
     stop: Stop,
 ) {
     let freed = Arc::new(Notify::new());
@@ -155,7 +159,8 @@ pub(crate) async fn waiting_room<I: Item>(
                 let span = item.span();
                 let is_admitted =
                     stop.is_ordered() || admission.as_ref().is_none_or(|admission| admission.admit(&mut item));
-                permit.send(Parcel { ticket, item, span, is_admitted, _place: place });
+                first.queued.fetch_add(1, Ordering::Relaxed);
+                permit.send(Parcel { ticket, item, span, queued_at: Instant::now(), is_admitted, _place: place });
                 waiting -= 1;
                 turn = index + 1;
             }

@@ -5,9 +5,11 @@
 //! their slots still say "not reached".
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::crew::Crew;
@@ -83,13 +85,14 @@ impl<I: Item> Line<I> {
         let (input, room) = mpsc::channel(queue);
         let (admit, mut next) = mpsc::channel(queue);
         let smallest_pool = self.posts.iter().map(|post| post.knobs.workers).min().unwrap_or(1);
-        crew.spawn(
-            "waiting room",
-            waiting_room(room, admit, self.lanes, smallest_pool, self.admission, stop.clone()),
-        );
+        let first = self.posts.first().map(|post| Arc::clone(&post.counts)).unwrap_or_default();
+        let room = waiting_room(room, admit, self.lanes, smallest_pool, self.admission, first, stop.clone());
+        crew.spawn("waiting room", room);
         for (index, post) in self.posts.iter().enumerate() {
             let queue = self.posts.get(index + 1).map_or(post.knobs.queue, |next| next.knobs.queue);
             let (output, follow) = mpsc::channel(queue);
+            let following = self.posts.get(index + 1).map(|next| Arc::clone(&next.counts));
+            let output = Output { parcels: output, following };
             crew.spawn(post.stage.name(), pool(post.clone(), next, output, stop.clone()));
             next = follow;
         }
@@ -119,13 +122,20 @@ impl<I> Out<I> {
     }
 }
 
+/// Where a stage's parcels go, and who counts them there.
+struct Output<I> {
+    parcels: mpsc::Sender<Parcel<I>>,
+    following: Option<Arc<StageCounts>>,
+}
+
+impl<I> Clone for Output<I> {
+    fn clone(&self) -> Self {
+        Self { parcels: self.parcels.clone(), following: self.following.clone() }
+    }
+}
+
 /// One stage's pool: takes parcels while it has a free worker, one task each.
-async fn pool<I: Item>(
-    post: Post<I>,
-    mut input: mpsc::Receiver<Parcel<I>>,
-    output: mpsc::Sender<Parcel<I>>,
-    stop: Stop,
-) {
+async fn pool<I: Item>(post: Post<I>, mut input: mpsc::Receiver<Parcel<I>>, output: Output<I>, stop: Stop) {
     let mut workers = JoinSet::new();
     loop {
         tokio::select! {
@@ -133,6 +143,7 @@ async fn pool<I: Item>(
             Some(joined) = workers.join_next() => report(post.stage.name(), joined),
             parcel = input.recv(), if workers.len() < post.knobs.workers => {
                 let Some(parcel) = parcel else { break };
+                post.counts.queued.fetch_sub(1, Ordering::Relaxed);
                 workers.spawn(work(post.clone(), parcel, output.clone(), stop.clone()));
             }
         }
@@ -149,14 +160,34 @@ fn report(stage: &'static str, joined: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn work<I: Item>(post: Post<I>, mut parcel: Parcel<I>, output: mpsc::Sender<Parcel<I>>, stop: Stop) {
+async fn work<I: Item>(post: Post<I>, mut parcel: Parcel<I>, output: Output<I>, stop: Stop) {
     if parcel.is_admitted && !stop.is_ordered() {
-        post.counts.enter();
-        let span = tracing::info_span!(parent: &parcel.span, "stage", stage = post.stage.name());
-        let failed = post.stage.run(&mut parcel.item, post.knobs.timeout, &stop).instrument(span).await;
-        post.counts.leave(failed.is_some());
+        let began = Instant::now();
+        let waited = began - parcel.queued_at;
+        post.counts.enter(waited);
+        let span = tracing::info_span!(
+            parent: &parcel.span,
+            "stage",
+            otel.name = post.stage.name(),
+            stage = post.stage.name(),
+            queue_seconds = waited.as_secs_f64(),
+            "error.type" = tracing::field::Empty,
+        );
+        let run = post.stage.run(&mut parcel.item, post.knobs.timeout, &stop);
+        let failed = run.instrument(span.clone()).await;
+        if let Some(kind) = failed {
+            span.record("error.type", kind.word());
+        }
+        post.counts.leave(failed.is_some(), began.elapsed());
     }
-    if output.send(parcel).await.is_err() {
+    let done = Instant::now();
+    parcel.queued_at = done;
+    if let Some(following) = &output.following {
+        following.queued.fetch_add(1, Ordering::Relaxed);
+    }
+    let sent = output.parcels.send(parcel).await;
+    post.counts.block(done.elapsed());
+    if sent.is_err() {
         tracing::error!(
             stage = post.stage.name(),
             "the line was closed from its end; its ledger reports the item"

@@ -60,7 +60,7 @@ impl Default for Caps {
 }
 
 /// How a client is set.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ClientSettings {
     /// Where each registry is asked.
     pub endpoints: Endpoints,
@@ -76,20 +76,6 @@ pub struct ClientSettings {
     pub credentials: Arc<CredentialBook>,
     /// What earlier runs fetched.
     pub cache: Option<DiskCache>,
-}
-
-impl Default for ClientSettings {
-    fn default() -> Self {
-        Self {
-            endpoints: Endpoints::default(),
-            limits: HostLimits::default(),
-            mirrors: Mirrors::default(),
-            tls: Tls::default(),
-            caps: Caps::default(),
-            credentials: Arc::default(),
-            cache: None,
-        }
-    }
 }
 
 /// Asks every place in turn until one has what is asked for. The last one's word counts: the others only ever
@@ -152,6 +138,11 @@ impl RegistryClient {
     /// The gates as they stand.
     pub fn gates(&self) -> Vec<GateView> {
         self.session.transport.gates.views()
+    }
+
+    /// Answers of each host by their status.
+    pub fn statuses(&self) -> Vec<(String, u16, u64)> {
+        self.session.transport.gates.statuses()
     }
 
     /// Requests to one host so far.

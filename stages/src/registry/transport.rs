@@ -225,11 +225,15 @@ impl Transport {
             let pass = gate.enter(question.is_pull()).await?;
             let span = tracing::debug_span!(
                 "request",
-                host = gate.host(),
-                method = %question.method,
-                path = question.url.path(),
-                attempt,
-                status = tracing::field::Empty,
+                otel.name = %question.method,
+                otel.kind = "client",
+                http.request.method = %question.method,
+                server.address = gate.host(),
+                url.path = question.url.path(),
+                http.request.resend_count = attempt - 1 + deferrals,
+                http.response.status_code = tracing::field::Empty,
+                http.response.body.size = tracing::field::Empty,
+                "error.type" = tracing::field::Empty,
             );
             let sent = self.attempt(question, &gate).instrument(span).await;
             drop(pass);
@@ -286,7 +290,13 @@ impl Transport {
             .unwrap_or(Err(Miss::Timeout));
         match &sent {
             Ok(answer) => {
-                tracing::Span::current().record("status", answer.status.as_u16());
+                gate.note_status(answer.status.as_u16());
+                let span = tracing::Span::current();
+                span.record("http.response.status_code", answer.status.as_u16());
+                span.record("http.response.body.size", answer.bytes);
+                if answer.status.as_u16() >= 400 {
+                    span.record("error.type", answer.status.as_str());
+                }
                 let status = answer.status;
                 let allowance = Allowance::read(&answer.headers);
                 if let Some(allowance) = allowance {
@@ -311,10 +321,17 @@ impl Transport {
                 }
             }
             Err(Miss::TooLarge) => {
+                tracing::Span::current().record("error.type", "tooLarge");
                 gate.note(Ended::Answered { bytes: question.cap, took: Duration::ZERO });
             }
-            Err(Miss::Timeout) => gate.note(Ended::Failed { is_overloaded: true }),
-            Err(Miss::Connection(_)) => gate.note(Ended::Failed { is_overloaded: false }),
+            Err(Miss::Timeout) => {
+                tracing::Span::current().record("error.type", "timeout");
+                gate.note(Ended::Failed { is_overloaded: true });
+            }
+            Err(Miss::Connection(_)) => {
+                tracing::Span::current().record("error.type", "connection");
+                gate.note(Ended::Failed { is_overloaded: false });
+            }
         }
         sent
     }

@@ -15,6 +15,9 @@ const COMBINATIONS: &[&[&str]] = &[
     &[],
     &["webUI.enabled=true"],
     &["webUI.enabled=true", "persistence.mode=pvc"],
+    &["cache.enabled=true", "config.registryBudget=500", "cache.storageClass=fast"],
+    &["cache.enabled=true", "cache.existingClaim=mine"],
+    &["cache.enabled=true", "webUI.enabled=true", "shards=3", "cache.accessModes={ReadWriteMany}"],
     &[
         "webUI.enabled=true",
         "persistence.mode=pvc",
@@ -238,6 +241,11 @@ fn what_does_not_go_together_or_is_not_known_is_refused_with_what_to_do() {
         (vec!["persistence.mode=http"], "set webUI.enabled=true"),
         (vec!["config.reportOutput=s3"], "is none of pvc, configmap, http, policyreport"),
         (vec!["shards=3"], "set persistence.mode=http"),
+        (
+            vec!["webUI.enabled=true", "shards=3", "cache.enabled=true"],
+            "set cache.accessModes=[ReadWriteMany]",
+        ),
+        (vec!["config.registryBudget=9"], "set cache.enabled=true"),
         (vec!["webUI.enabled=true", "webUI.replicas=2"], "ReadWriteMany"),
         (vec!["rbac.namespaced=true"], "config.namespaces"),
         (vec!["webUI.enabled=true", "upload.auth=token"], "upload.existingSecret"),

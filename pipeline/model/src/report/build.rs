@@ -15,7 +15,7 @@ use super::rules;
 use super::stages::{release_stages, stage_record, stages};
 use super::types::{
     CacheUse, ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, Part, ReferenceRecord,
-    RegistryUse, Report, RuleCount, Run, SignatureVerdict, Stages, Summary,
+    RegistryUse, Report, RuleCount, Run, SignatureVerdict, StageUse, Stages, Summary,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
@@ -41,6 +41,10 @@ pub struct Closing {
     pub cut_short: Option<String>,
     /// What was asked of each registry host.
     pub registries: Vec<RegistryUse>,
+    /// What each stage took.
+    pub stages: Vec<StageUse>,
+    /// The most memory that the collector took, in bytes.
+    pub peak_memory_bytes: Option<u64>,
     /// How much use the cache was, where there is one.
     pub cache: Option<CacheUse>,
     /// What was not read on purpose, a sentence each.
@@ -133,6 +137,8 @@ fn run(
         sightings: rows.sightings(),
         subjects,
         registries,
+        stages: closing.stages.clone(),
+        peak_memory_bytes: closing.peak_memory_bytes,
         cache: closing.cache.clone(),
         forbidden_namespaces,
         problems,

@@ -10,7 +10,7 @@ use super::helm::HelmRelease;
 use super::parts::WorkloadRecord;
 use super::rule::Rule;
 use super::rules::judged;
-use super::types::{CacheUse, FailureCount, RegistryUse, Report, RuleCount, Run, Summary};
+use super::types::{CacheUse, FailureCount, RegistryUse, Report, RuleCount, Run, StageUse, Summary};
 use crate::shard::Shard;
 
 /// One part, its rows left out.
@@ -141,6 +141,24 @@ fn summary(parts: &[PartReport], releases: &[HelmRelease]) -> Summary {
     }
 }
 
+/// What each stage took in all parts, in the order of the pipeline.
+fn stages(runs: &[(u32, &Run)]) -> Vec<StageUse> {
+    let mut all: Vec<StageUse> = Vec::new();
+    for one in runs.iter().flat_map(|(_, run)| &run.stages) {
+        match all.iter_mut().find(|known| known.stage == one.stage) {
+            Some(known) => {
+                known.items += one.items;
+                known.failed += one.failed;
+                known.wait_seconds += one.wait_seconds;
+                known.work_seconds += one.work_seconds;
+                known.blocked_seconds += one.blocked_seconds;
+            }
+            None => all.push(one.clone()),
+        }
+    }
+    all
+}
+
 /// The sum of what is known.
 fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     [one, other].into_iter().flatten().reduce(|one, other| one + other)
@@ -178,6 +196,8 @@ fn run(parts: &[PartReport], count: u32, fail_on: Vec<Rule>, failing: Option<usi
         sightings: runs.iter().map(|(_, run)| run.sightings).sum(),
         subjects: runs.iter().map(|(_, run)| run.subjects).sum(),
         registries: registries.into_values().collect(),
+        stages: stages(&runs),
+        peak_memory_bytes: runs.iter().filter_map(|(_, run)| run.peak_memory_bytes).max(),
         cache: runs.iter().filter_map(|(_, run)| run.cache.clone()).reduce(|all, one| CacheUse {
             hits: all.hits + one.hits,
             misses: all.misses + one.misses,

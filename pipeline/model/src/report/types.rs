@@ -387,6 +387,12 @@ pub struct Run {
     pub subjects: usize,
     /// Requests by registry host, sorted.
     pub registries: Vec<RegistryUse>,
+    /// How long each stage took over its items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageUse>,
+    /// The most memory that the collector took, in bytes, where the system says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
     /// How much use the cache was, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheUse>,
@@ -444,6 +450,24 @@ pub struct RegistryUse {
     /// Requests that were left to the next run, since the budget was used up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deferred: Option<u64>,
+}
+
+/// What one stage took, over all its items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageUse {
+    /// The stage.
+    pub stage: String,
+    /// Items that were examined.
+    pub items: usize,
+    /// Of these, how many failed.
+    pub failed: usize,
+    /// How long items waited for the stage, added up.
+    pub wait_seconds: f64,
+    /// How long the stage worked on them, added up; many at once.
+    pub work_seconds: f64,
+    /// How long they could not go on to the next stage, added up.
+    pub blocked_seconds: f64,
 }
 
 /// How much use the cache of earlier runs' answers was.

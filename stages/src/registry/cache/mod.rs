@@ -188,7 +188,7 @@ impl DiskCache {
         self.run(move |inner| {
             let path = inner.blob(&digest);
             let written = if path.is_file() { Ok(()) } else { write_whole(&path, &bytes) };
-            inner.noted(written.and_then(|()| inner.give(&drawer, &digest, media_type.as_deref())))
+            inner.noted(written.and_then(|()| drawer.give(&digest, media_type.as_deref())))
         })
         .await;
     }
@@ -219,7 +219,7 @@ impl DiskCache {
                 .parent()
                 .map_or(Ok(()), fs::create_dir_all)
                 .and_then(|()| fs::rename(&filling.aside, &path));
-            inner.noted(moved.and_then(|()| inner.give(&drawer, &digest, None)))
+            inner.noted(moved.and_then(|()| drawer.give(&digest, None)))
         })
         .await;
     }
@@ -355,6 +355,16 @@ impl Drawer {
         if about.is_file() { Ok(()) } else { write_whole(&about, self.about.to_string().as_bytes()) }
     }
 
+    /// Notes that this content was given.
+    fn give(&self, digest: &Digest, media_type: Option<&str>) -> std::io::Result<()> {
+        let path = self.given(digest);
+        if path.is_file() && media_type.is_none() {
+            return Ok(());
+        }
+        self.begin()?;
+        write_whole(&path, media_type.unwrap_or_default().as_bytes())
+    }
+
     fn given(&self, digest: &Digest) -> PathBuf {
         self.path.join("content").join(format!("{}-{}", digest.algorithm(), digest.hex()))
     }
@@ -382,15 +392,6 @@ impl Inner {
             self.counts.misses.fetch_add(1, Ordering::Relaxed);
         }
         given
-    }
-
-    fn give(&self, drawer: &Drawer, digest: &Digest, media_type: Option<&str>) -> std::io::Result<()> {
-        let path = drawer.given(digest);
-        if path.is_file() && media_type.is_none() {
-            return Ok(());
-        }
-        drawer.begin()?;
-        write_whole(&path, media_type.unwrap_or_default().as_bytes())
     }
 
     fn read_list<T: DeserializeOwned>(&self, path: &Path) -> Option<T> {

@@ -176,7 +176,9 @@ mod tests {
                 places.push(concurrency.enter().await);
             }
             tokio::time::sleep(took).await;
-            places.iter().for_each(|_| concurrency.answered(took));
+            for _ in &places {
+                concurrency.answered(took);
+            }
         }
     }
 

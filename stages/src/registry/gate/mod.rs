@@ -126,6 +126,7 @@ pub(super) struct Gate {
     state: Mutex<State>,
     pace: Mutex<Pace>,
     waiting: AtomicUsize,
+    statuses: Mutex<BTreeMap<u16, u64>>,
     pub(super) counts: Counts,
 }
 
@@ -183,6 +184,7 @@ impl Gate {
             state: Mutex::default(),
             pace: Mutex::new(Pace::new(limits.requests_per_second, limits.burst)),
             waiting: AtomicUsize::new(0),
+            statuses: Mutex::default(),
             counts: Counts::default(),
         }
     }
@@ -219,13 +221,11 @@ impl Gate {
             return Ok(());
         };
         let within = |spent: u64| (spent < budget).then_some(spent + 1);
-        match self.counts.requests.try_update(Ordering::Relaxed, Ordering::Relaxed, within) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                self.counts.deferred.fetch_add(1, Ordering::Relaxed);
-                Err(Failure::new(FailureKind::Deferred, deferred(&self.host, budget)))
-            }
+        if self.counts.requests.try_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok() {
+            return Ok(());
         }
+        self.counts.deferred.fetch_add(1, Ordering::Relaxed);
+        Err(Failure::new(FailureKind::Deferred, deferred(&self.host, budget)))
     }
 
     /// Until when to wait; an error where waiting is pointless.
@@ -357,6 +357,11 @@ impl Gate {
         }
     }
 
+    /// Counts an answer.
+    pub(super) fn note_status(&self, status: u16) {
+        *self.statuses.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
+    }
+
     pub(super) fn note_retry(&self) {
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
     }
@@ -454,6 +459,18 @@ impl Gates {
 
     pub(super) fn views(&self) -> Vec<GateView> {
         self.all().iter().map(|gate| gate.view()).collect()
+    }
+
+    /// Answers of each host by their status.
+    pub(super) fn statuses(&self) -> Vec<(String, u16, u64)> {
+        let of_gate = |gate: Arc<Gate>| {
+            let statuses = gate.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            statuses
+                .into_iter()
+                .map(move |(status, count)| (gate.host.clone(), status, count))
+                .collect::<Vec<_>>()
+        };
+        self.all().into_iter().flat_map(of_gate).collect()
     }
 
     pub(super) fn tallies(&self) -> Vec<RegistryUse> {
