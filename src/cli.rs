@@ -521,7 +521,11 @@ fn check(sinks: &[Sink]) -> Result<(), Refusal> {
 /// people, if asked. Answers whether it is everywhere.
 async fn write(sinks: &[Sink], report: Report, say_where: bool) -> Result<(Arc<Report>, bool), Refusal> {
     let report = Arc::new(report);
-    let written = futures::future::join_all(sinks.iter().map(|sink| sink.write(&report))).await;
+    let written = sinks.iter().map(|sink| {
+        let span = tracing::info_span!("write", sink = sink.name());
+        sink.write(&report).instrument(span)
+    });
+    let written = futures::future::join_all(written).await;
     let mut failures = Vec::new();
     for (sink, written) in sinks.iter().zip(written) {
         match written {

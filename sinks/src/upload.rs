@@ -74,7 +74,7 @@ impl UploadSink {
     pub async fn write(&self, report: &Arc<Report>, traceparent: Option<&str>) -> Result<(), SinkError> {
         let refuse = |why: String| SinkError::Upload { url: self.place(), why };
         let key = key(report).map_err(|error| refuse(format!("it is no JSON: {error}")))?;
-        let packed = self.takes_gzip().await;
+        let packed = self.takes_gzip(traceparent).await;
         let mut attempt = 1;
         loop {
             let (why, asked) = match self.send(report, &key, packed, traceparent).await {
@@ -94,9 +94,12 @@ impl UploadSink {
     }
 
     /// Whether the server says that it takes gzip. The older dashboard says nothing.
-    async fn takes_gzip(&self) -> bool {
-        let asked = self.http.request(reqwest::Method::OPTIONS, self.url.clone()).send().await;
-        let Ok(answer) = asked else { return false };
+    async fn takes_gzip(&self, traceparent: Option<&str>) -> bool {
+        let mut asked = self.http.request(reqwest::Method::OPTIONS, self.url.clone());
+        if let Some(traceparent) = traceparent {
+            asked = asked.header("traceparent", traceparent);
+        }
+        let Ok(answer) = asked.send().await else { return false };
         let taken = answer.headers().get_all("accept-encoding").iter();
         taken.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|coding| {
             coding.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"))

@@ -7,6 +7,7 @@ pub mod dashboard;
 pub mod issuer;
 pub mod log;
 pub mod nginx;
+pub mod otelcol;
 pub mod pod;
 pub mod process;
 pub mod registry;
