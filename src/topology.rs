@@ -301,7 +301,7 @@ pub fn mermaid(stages: &[StageInfo]) -> String {
     for (index, name) in Sink::NAMES.iter().enumerate() {
         push(format!("report --> sink{index}[(\"{name}\")]"));
     }
-    push("gate{{\"gate: rate, concurrency, cool-down per registry host\"}}".into());
+    push("gate{{\"gate: pace, concurrency, budget, cool-down per registry host\"}}".into());
     for stage in stages {
         push(format!("{} -. requests .-> gate", stage.name));
     }

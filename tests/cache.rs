@@ -326,3 +326,39 @@ async fn with_a_budget_what_was_examined_longest_ago_comes_first_and_the_rest_sa
     assert_eq!(all.len(), 9, "every image has its turn: {seen:?}");
     assert!(seen[1].iter().all(|image| !seen[0].contains(image)), "{seen:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_are_killed_leave_a_cache_that_the_next_run_can_trust() {
+    let fleet = fleet(20, 20).await;
+    let folder = tempfile::tempdir().unwrap();
+    let plain = examine(&fleet, ClientSettings { cache: None, ..settings(folder.path(), HOUR) }).await;
+    let kubeconfig = folder.path().join("kubeconfig");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nusers: []\n\
+         contexts: [{{name: c, context: {{cluster: c, user: ''}}}}]\nclusters: [{{name: c, cluster: {{server: '{}'}}}}]\n",
+        fleet.kube.url()
+    );
+    fs::write(&kubeconfig, text).unwrap();
+    let cache = folder.path().join("cache");
+    for round in 0..12 {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_provenance-collector"))
+            .args(["collect", "--log", "error", "--registry-rate", "0", "--kubeconfig"])
+            .arg(&kubeconfig)
+            .arg("--cache")
+            .arg(&cache)
+            .arg("--report-path")
+            .arg(folder.path().join("reports"))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(40 + 25 * round)).await;
+        // SIGKILL; it may have ended by itself.
+        child.kill().ok();
+        child.wait().unwrap();
+        assert_same(&examine(&fleet, settings(&cache, HOUR)).await, &plain);
+        if round % 4 == 3 {
+            // From a cold cache again.
+            fs::remove_dir_all(&cache).unwrap();
+        }
+    }
+}

@@ -445,3 +445,29 @@ fn the_demo_needs_nothing_and_says_where_its_report_is() {
     let report: Report = serde_json::from_slice(&std::fs::read(said).unwrap()).unwrap();
     assert_eq!(report.images.len(), 18);
 }
+
+#[test]
+fn a_plan_says_what_would_be_asked_and_asks_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    std::fs::write(&config, "registries: [{host: quay.io, budget: 6}]").unwrap();
+    let cache = folder.path().join("cache");
+    let (config, cache) = (config.to_str().unwrap(), cache.to_str().unwrap());
+    // Hosts that cannot be reached from here: asking one would take time, and fail.
+    let images = ["nginx:1", "nginx:2", "quay.io/a/b:1", "quay.io/a/c:1", "quay.io/a/d:1", "No Image"];
+    let arguments = [&["scan", "--plan", "--config", config, "--cache", cache][..], &images].concat();
+    let (status, out, err) = told(&run(&arguments));
+    assert_eq!(status, 0, "{err}");
+    let rows: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["REGISTRY", "IMAGES", "REQUESTS", "AT", "LEAST", "BUDGET", "DEFERRED"]);
+    assert_eq!(rows[1], ["docker.io", "2", "about", "9", "0s", "-", "-"]);
+    assert_eq!(rows[2], ["quay.io", "1", "about", "5", "0s", "6", "2"]);
+    assert!(out.contains("3 images, about 14 requests"), "{out}");
+    let arguments = [&arguments[..], &["--format", "json"]].concat();
+    let (_, out, _) = told(&run(&arguments));
+    let plan: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(plan["registries"][1]["deferred"], 2);
+    let (status, _, err) = told(&run(&["scan", "--registry-budget", "5", "nginx"]));
+    assert_eq!(status, 2);
+    assert!(err.contains("a registry's budget needs --cache"), "{err}");
+}

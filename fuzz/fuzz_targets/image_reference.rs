@@ -1,13 +1,4 @@
-//! Image names and image ids: what parses prints back to itself.
+//! See `provenance_fuzz_targets::image_reference`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use provenance_model::{Image, ImageReference, Running};
-
-fuzz_target!(|text: &str| {
-    if let Ok(reference) = Image::parse(text).reference {
-        let again: ImageReference = reference.to_string().parse().expect("a reference prints as one");
-        assert_eq!(again, reference);
-    }
-    let _ = Running::from_image_id(text);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| provenance_fuzz_targets::image_reference(bytes));

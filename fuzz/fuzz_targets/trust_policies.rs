@@ -1,15 +1,4 @@
-//! ClusterImagePolicy and TrustRoot documents, as files and clusters hold them, and keys in PEM.
+//! See `provenance_fuzz_targets::trust_policies`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use provenance_trust::PublicKey;
-use provenance_trust::policy::{Document, Found, documents};
-
-fuzz_target!(|text: &str| {
-    for document in documents(text).into_iter().flatten() {
-        if let Document::Policy(policy) = document {
-            let _ = policy.resolve(&Found::default());
-        }
-    }
-    let _ = PublicKey::all_from_pem("key", text);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| provenance_fuzz_targets::trust_policies(bytes));

@@ -8,7 +8,8 @@ use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Digest, ImageReference, Trail};
 use provenance_stages::credentials::{CredentialBook, DockerConfig};
 use provenance_stages::registry::{
-    Asking, Caps, ClientSettings, Endpoints, HostLimits, Manifest, Name, Referrers, RegistryClient, Wanted,
+    Asking, Caps, ClientSettings, Endpoints, HeadAnswer, HostLimits, Manifest, Name, Referrers,
+    RegistryClient, Wanted,
 };
 use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
 
@@ -512,4 +513,67 @@ async fn a_mirror_asked_instead_is_the_only_one() {
     assert!(bench.manifest("team/app:2").await.unwrap().is_none());
     assert_eq!(bench.tags("team/app").await.unwrap().unwrap(), ["1"]);
     assert_eq!(bench.registry.log(), []);
+}
+
+#[tokio::test]
+async fn who_waits_for_an_answer_goes_on_when_the_one_who_asked_dies() {
+    let bench = open().await;
+    bench.registry.push("team/app", "1", &BuiltImage::single("app"));
+    bench.registry.fault(Fault::on("/manifests/1", Effect::Hang).times(1));
+    let ask = || {
+        let (client, reference) = (Arc::clone(&bench.client), bench.reference("team/app:1"));
+        tokio::spawn(async move {
+            let (trail, scope) = (Trail::default(), CredentialScope::default());
+            let tag = reference.tag.clone().unwrap();
+            client.manifest(&asking(&reference, &scope, &trail), Name::Tag(&tag)).await
+        })
+    };
+    let leader = ask();
+    while bench.registry.log().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let followers: Vec<_> = (0..10).map(|_| ask()).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    leader.abort();
+    for follower in followers {
+        follower.await.unwrap().unwrap().unwrap();
+    }
+    assert_eq!(bench.registry.log().len(), 2, "one asked for all");
+}
+
+#[tokio::test]
+async fn docker_hub_is_asked_by_head_when_its_pulls_are_used_up_or_left_to_others() {
+    let registry = Registry::start().await.unwrap();
+    let digest = registry.push("library/app", "1", &BuiltImage::single("app"));
+    registry.push("library/other", "1", &BuiltImage::single("other"));
+    let left = |remaining: &str, status| Effect::Answer {
+        status,
+        headers: vec![("ratelimit-remaining".into(), format!("{remaining};w=21600"))],
+        body: String::new(),
+    };
+    for (effect, says) in [
+        (left("0", 429), "docker.io says that 0 requests are left to us for 21600s"),
+        (
+            left("7", 404),
+            "docker.io says that 7 requests are left to us for 21600s, which are left to others",
+        ),
+    ] {
+        registry.fault(Fault::on("GET /v2/library/app/manifests/1", effect).times(1));
+        let endpoints = Endpoints::default().stand_in("docker.io", registry.url().parse().unwrap());
+        let client = RegistryClient::new(ClientSettings { endpoints, ..settings() }, "test").unwrap();
+        let (trail, scope) = (Trail::default(), CredentialScope::default());
+        let (app, other): (ImageReference, ImageReference) =
+            ("app:1".parse().unwrap(), "other:1".parse().unwrap());
+        let tag = app.tag.clone().unwrap();
+        // The first answer tells; from then on no manifest is fetched.
+        drop(client.manifest(&asking(&app, &scope, &trail), Name::Tag(&tag)).await);
+        registry.clear_log();
+        let failure = client.manifest(&asking(&other, &scope, &trail), Name::Tag(&tag)).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::RateLimited);
+        assert!(failure.message.contains(says), "{failure}");
+        let head = client.manifest_head(&asking(&app, &scope, &trail), Name::Tag(&tag)).await.unwrap();
+        assert!(matches!(head, HeadAnswer::There(head) if head.digest.as_str() == digest));
+        let asked: Vec<_> = registry.log().iter().map(|logged| logged.line()).collect();
+        assert_eq!(asked, ["HEAD /v2/library/app/manifests/1"]);
+    }
 }

@@ -136,13 +136,27 @@ impl Tokens {
     }
 }
 
-async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Token, Failure> {
+/// A token service's answer: the token, and how long it lives
+/// ([token authentication](https://distribution.github.io/distribution/spec/auth/token/)).
+pub(super) fn token_of(bytes: &[u8]) -> Result<(String, Duration), String> {
     #[derive(Deserialize)]
     struct Answered {
         token: Option<String>,
         access_token: Option<String>,
         expires_in: Option<u64>,
     }
+    let answered: Answered =
+        serde_json::from_slice(bytes).map_err(|error| format!("its answer is no token: {error}"))?;
+    let token = answered.token.or(answered.access_token).filter(|token| !token.is_empty());
+    let token = token.ok_or("its answer has no token")?;
+    if HeaderValue::from_str(&token).is_err() {
+        return Err("its token cannot stand in a header".into());
+    }
+    let life = answered.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs).min(Duration::from_hours(24));
+    Ok((token, life))
+}
+
+async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Token, Failure> {
     let malformed =
         |why: String| Failure::new(FailureKind::Malformed, format!("token service {}: {why}", key.realm));
     let mut url =
@@ -187,17 +201,7 @@ async fn fetch(transport: &Transport, key: &TokenKey, plain: bool) -> Result<Tok
         };
         return Err(Failure::new(kind, format!("token service {place} answered {}", answer.told())));
     }
-    let answered: Answered = serde_json::from_slice(&answer.body)
-        .map_err(|error| malformed(format!("its answer is no token: {error}")))?;
-    let token = answered
-        .token
-        .or(answered.access_token)
-        .filter(|token| !token.is_empty())
-        .ok_or_else(|| malformed("its answer has no token".into()))?;
-    if HeaderValue::from_str(&token).is_err() {
-        return Err(malformed("its token cannot stand in a header".into()));
-    }
-    let life = answered.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs).min(Duration::from_hours(24));
+    let (token, life) = token_of(&answer.body).map_err(malformed)?;
     // Renewed early, so that no request travels with a token that ends on the way.
     let until = asked_at + life.saturating_sub(Duration::from_secs(10)).max(life / 2);
     Ok(Token { header: sensitive(&format!("Bearer {token}")), until })

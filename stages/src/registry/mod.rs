@@ -18,6 +18,7 @@
 //! | `tags` | lists of tags, page by page |
 //! | `manifests`, `blobs`, `referrers` | the other questions |
 //! | [`cache`] | what earlier runs fetched, on disk |
+//! | `foreign` | every small parser of what registries answer, for fuzzing |
 //! | `plan` | what an image is expected to take |
 //! | [`client`] | what all questions share |
 
@@ -31,6 +32,8 @@ mod clock;
 pub mod content;
 pub mod document;
 pub mod endpoint;
+#[doc(hidden)]
+pub mod foreign;
 pub mod gate;
 mod manifests;
 pub mod mirror;

@@ -19,7 +19,7 @@ use super::tag_list::{Named, TagList};
 use super::transport::Question;
 
 #[derive(Deserialize)]
-struct Page {
+pub(super) struct Page {
     /// Null for a repository without tags; without this field it is no list.
     #[serde(deserialize_with = "Option::deserialize")]
     tags: Option<Vec<String>>,
@@ -162,25 +162,8 @@ impl RegistryClient {
             Failure::new(FailureKind::Malformed, format!("{place}: no tag list: {error}"))
         })?;
         let link = next_page(&answer.headers, url)?.map(|next| of_host(&next));
-        let digests = page.manifest.into_iter().filter(|(_, described)| !described.tag.is_empty());
-        Ok(Some(KeptPage {
-            url: of_host(url),
-            entity_tag: answer.header(ETAG).map(str::to_owned),
-            // A tag with a line break is none, and would pass for two.
-            tags: page
-                .tags
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|tag| !tag.contains(['\n', '\r']))
-                .collect(),
-            digests: digests
-                .map(|(digest, described)| {
-                    let pushed_at = described.pushed_at();
-                    (digest, (described.tag, pushed_at))
-                })
-                .collect(),
-            link,
-        }))
+        let entity_tag = answer.header(ETAG).map(str::to_owned);
+        Ok(Some(KeptPage { url: of_host(url), entity_tag, link, ..kept(page) }))
     }
 
     /// What an earlier run was told, if it is young enough and tells as much as is wanted.
@@ -211,6 +194,22 @@ impl RegistryClient {
         if let Some(cache) = &self.cache {
             cache.keep_list(asking, TAGS.to_owned(), &KeptTags { at: Timestamp::now(), pages, is_all }).await;
         }
+    }
+}
+
+/// What a page says, without where it is from.
+pub(super) fn kept(page: Page) -> KeptPage {
+    let digests = page.manifest.into_iter().filter(|(_, described)| !described.tag.is_empty());
+    KeptPage {
+        // A tag with a line break is none, and would pass for two.
+        tags: page.tags.unwrap_or_default().into_iter().filter(|tag| !tag.contains(['\n', '\r'])).collect(),
+        digests: digests
+            .map(|(digest, described)| {
+                let pushed_at = described.pushed_at();
+                (digest, (described.tag, pushed_at))
+            })
+            .collect(),
+        ..KeptPage::default()
     }
 }
 

@@ -45,7 +45,7 @@ pub(in crate::registry) struct KeptTags {
 }
 
 /// One page.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::registry) struct KeptPage {
     /// Its URL.
     pub(in crate::registry) url: String,

@@ -466,3 +466,12 @@ fn checked(bytes: &[u8]) -> Option<&[u8]> {
     let text = text.strip_prefix(b"\n")?;
     (sum == hex::encode(Sha256::digest(text)).as_bytes()).then_some(text)
 }
+
+/// Reads these bytes as a file of the cache, for fuzzing.
+pub(super) fn read_anything(bytes: &[u8]) {
+    for text in [checked(bytes), Some(bytes)].into_iter().flatten() {
+        drop(serde_json::from_slice::<KeptTags>(text));
+        drop(serde_json::from_slice::<KeptReferrers>(text));
+        drop(serde_json::from_slice::<KeptTag>(text));
+    }
+}

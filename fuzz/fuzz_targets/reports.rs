@@ -1,0 +1,4 @@
+//! See `provenance_fuzz_targets::reports`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| provenance_fuzz_targets::reports(bytes));
