@@ -11,7 +11,7 @@ use provenance_stages::registry::{
     Asking, Caps, ClientSettings, Endpoints, HeadAnswer, HostLimits, Manifest, Name, Referrers,
     RegistryClient, Wanted,
 };
-use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Registry, RegistryOptions};
+use provenance_testbed::{Auth, BuiltImage, Effect, Fault, Logged, Registry, RegistryOptions};
 
 struct Bench {
     registry: Registry,
@@ -573,7 +573,7 @@ async fn docker_hub_is_asked_by_head_when_its_pulls_are_used_up_or_left_to_other
         assert!(failure.message.contains(says), "{failure}");
         let head = client.manifest_head(&asking(&app, &scope, &trail), Name::Tag(&tag)).await.unwrap();
         assert!(matches!(head, HeadAnswer::There(head) if head.digest.as_str() == digest));
-        let asked: Vec<_> = registry.log().iter().map(|logged| logged.line()).collect();
+        let asked: Vec<_> = registry.log().iter().map(Logged::line).collect();
         assert_eq!(asked, ["HEAD /v2/library/app/manifests/1"]);
     }
 }
