@@ -1,7 +1,7 @@
 //! The gate: admission to one registry host.
 //!
-//! A request enters when the host has a free place ([`concurrency`]), its pace allows ([`pace`]), the run's budget for
-//! it is not used up, nor the allowance that the host tells of ([`allowance`]), and it is neither cooling down nor given
+//! A request enters when the host has a free place (`concurrency.rs`), its pace allows (`pace.rs`), the run's budget for
+//! it is not used up, nor the allowance that the host tells of (`allowance.rs`), and it is neither cooling down nor given
 //! up:
 //!
 //! ```text
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! A request that would have to wait too long is answered at once: a row that fails with its reason is
-//! worth more than a run that hangs. How each host is treated is told by [`HostLimits`](super::HostLimits).
+//! worth more than a run that hangs. How each host is treated is told by [`HostLimits`].
 
 mod allowance;
 mod concurrency;
