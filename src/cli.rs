@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
-use provenance_model::report::{Report, comment, export, sarif};
+use provenance_model::report::{Draft, Report, comment, export, sarif};
 use provenance_sinks::{ConfigMapSink, FileSink, PolicyReportSink, SinkError, UploadSink};
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, connect};
@@ -21,7 +21,7 @@ use crate::options::{self, On};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::refused::ConfigErrors;
-use crate::run::{About, Order, Watch, run};
+use crate::run::{self, About, Order, Watch};
 use crate::shutdown::Signals;
 use crate::table::{self, Style};
 use crate::telemetry::metrics::{self, Measured};
@@ -300,7 +300,7 @@ async fn collect_as(mut config: Config, matches: &ArgMatches) -> Result<u8, Refu
     let (report, is_everywhere) = write(&sinks, report, std::io::stderr().is_terminal()).await?;
     let format = matches.get_one::<String>("format").map(String::as_str);
     if let Some(format) = format.or_else(|| std::io::stdout().is_terminal().then_some("table")) {
-        print(&report, format, matches.value_source("format").is_some(), &Written::default())?;
+        print(&report.whole(), format, matches.value_source("format").is_some(), &Written::default())?;
     }
     Ok(if is_everywhere { status_of(&report) } else { NOT_EVERYWHERE })
 }
@@ -348,7 +348,7 @@ async fn explain(matches: &ArgMatches) -> Result<u8, Refusal> {
     let settings = config.telemetry.clone();
     let explain = async {
         let (report, _) = Box::pin(examine_given(config, matches, &[])).await?;
-        print_text(&explain::story(&report))?;
+        print_text(&explain::story(&report.whole()))?;
         Ok(status_of(&report))
     };
     traced("explain", settings, Box::pin(explain)).await
@@ -365,7 +365,7 @@ async fn examine_given(
     mut config: Config,
     matches: &ArgMatches,
     files: &[String],
-) -> Result<(Report, Written), Refusal> {
+) -> Result<(Draft, Written), Refusal> {
     let (sightings, written) = given::sightings(&images(matches), files)?;
     let Assembled { trust, .. } = std::mem::take(&mut config.trust).assemble(None).await?;
     let order = Order::new(&config.tuning);
@@ -415,7 +415,7 @@ async fn examine(
     trust: Trust,
     about: About,
     order: &Order,
-) -> Result<Report, Refusal> {
+) -> Result<Draft, Refusal> {
     let client = client(config)?;
     let means = Means::new(client, trust)
         .updates(config.updates.clone())
@@ -425,7 +425,7 @@ async fn examine(
         measure(&watch, Arc::clone(&means.client));
         progress = Some(Progress::show(watch, Arc::clone(&means.client)));
     };
-    let report = run(source, &means, &config.tuning, about, order, watch).await;
+    let report = run::examine(source, &means, &config.tuning, about, order, watch).await;
     drop(progress);
     if let Some(cache) = means.client.cache() {
         cache.close().await;
@@ -519,7 +519,7 @@ fn check(sinks: &[Sink]) -> Result<(), Refusal> {
 
 /// Writes the report to every sink, one not waiting for another. The log says where it is and is not; so does a line for
 /// people, if asked. Answers whether it is everywhere.
-async fn write(sinks: &[Sink], report: Report, say_where: bool) -> Result<(Arc<Report>, bool), Refusal> {
+async fn write(sinks: &[Sink], report: Draft, say_where: bool) -> Result<(Arc<Draft>, bool), Refusal> {
     let report = Arc::new(report);
     let written = sinks.iter().map(|sink| {
         let span = tracing::info_span!("write", sink = sink.name());
@@ -554,9 +554,9 @@ async fn write(sinks: &[Sink], report: Report, say_where: bool) -> Result<(Arc<R
 }
 
 /// The exit status of a report that is written; what fails is told.
-fn status_of(report: &Report) -> u8 {
-    let Some(run) = &report.run else { return WHOLE };
-    if let Some(warning) = failing::unjudged(report) {
+fn status_of(report: &Draft) -> u8 {
+    let Some(run) = &report.head().run else { return WHOLE };
+    if let Some(warning) = failing::unjudged(report.head()) {
         writeln!(std::io::stderr(), "warning: {warning}").ok();
     }
     if run.failing.is_some_and(|failing| failing > 0) {
@@ -568,10 +568,10 @@ fn status_of(report: &Report) -> u8 {
     if run.partial { PARTIAL } else { WHOLE }
 }
 
-fn print_as_asked(report: &Report, matches: &ArgMatches, written: &Written) -> Result<(), Refusal> {
+fn print_as_asked(report: &Draft, matches: &ArgMatches, written: &Written) -> Result<(), Refusal> {
     let format = matches.get_one::<String>("format").map_or("table", String::as_str);
     let asked = matches.value_source("format") == Some(clap::parser::ValueSource::CommandLine);
-    print(report, format, asked, written)
+    print(&report.whole(), format, asked, written)
 }
 
 /// Prints the report. A reader that has gone away, as `| head` does, is no error.

@@ -1,7 +1,7 @@
 //! What a check that fails has to say, for people: a line for each rule that is broken, and by what.
 
 use provenance_model::report::rules::{judged, said, said_of_release};
-use provenance_model::report::{Report, Rule};
+use provenance_model::report::{Draft, Report, Rule};
 
 use crate::table::printable;
 
@@ -9,19 +9,22 @@ use crate::table::printable;
 const MOST: usize = 50;
 
 /// The lines.
-pub(crate) fn lines(report: &Report) -> Vec<String> {
-    let fail_on = report.run.as_ref().map(|run| run.fail_on.as_slice()).unwrap_or_default();
+pub(crate) fn lines(report: &Draft) -> Vec<String> {
+    let head = report.head();
+    let fail_on = head.run.as_ref().map(|run| run.fail_on.as_slice()).unwrap_or_default();
     let failing = |found: Option<&[Rule]>| judged(found, fail_on).into_iter().filter(|broken| broken.fails);
-    let rows = report.images.iter().flat_map(|row| {
+    let rows = report.rows().flat_map(|row| {
         let place = if row.namespace.is_empty() {
             String::new()
         } else {
             format!(" ({}: {}/{})", row.namespace, row.workload.kind, row.workload.name)
         };
-        failing(row.findings.as_deref())
-            .map(move |broken| format!("{}: {}{place}: {}", broken.rule, row.image, said(row, broken.rule)))
+        let broken: Vec<_> = failing(row.findings.as_deref())
+            .map(|broken| format!("{}: {}{place}: {}", broken.rule, row.image, said(&row, broken.rule)))
+            .collect();
+        broken
     });
-    let releases = report.helm_releases.iter().flat_map(|release| {
+    let releases = head.helm_releases.iter().flat_map(|release| {
         failing(release.findings.as_deref()).map(move |broken| {
             let said = said_of_release(release, broken.rule);
             format!("{}: release {}/{}: {said}", broken.rule, release.namespace, release.release_name)

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use provenance_engine::{Crew, Ledger, Line, Running, StageCount, Stop, collate};
 use provenance_model::release::{ReleaseDossier, ReleaseSubject};
 use provenance_model::report::{
-    Closing, Discovery, DiscoveryProblem, Part, ProblemReason, Report, Rule, StageUse, build,
+    Closing, Discovery, DiscoveryProblem, Draft, Part, ProblemReason, Report, Rule, StageUse,
 };
 use provenance_model::{Dossier, RowBook, Shard, Sighting, Subject};
 use provenance_stages::discovery::DiscoveryError;
@@ -82,20 +82,20 @@ pub struct About {
     pub shard: Option<(Shard, String)>,
 }
 
-/// Runs and makes the report. `watch` is called once, when everything is started.
+/// Runs, and makes the report a row at a time. `watch` is called once, when everything is started.
 ///
 /// # Errors
 ///
 /// Where discovery could read nothing at all.
 #[tracing::instrument(name = "run", skip_all, fields(cluster = about.cluster_name))]
-pub async fn run(
+pub async fn examine(
     source: Source,
     means: &Means,
     tuning: &Tuning,
     about: About,
     order: &Order,
     watch: impl FnOnce(Watch),
-) -> Result<Report, DiscoveryError> {
+) -> Result<Draft, DiscoveryError> {
     let started_at = Timestamp::now();
     tracing::info!(version = crate::VERSION, "run started");
     let stop = &order.stop;
@@ -183,9 +183,26 @@ pub async fn run(
         fail_on: about.fail_on,
         part: about.shard.map(|(shard, run)| Part { run, index: shard.index, count: shard.count }),
     };
-    let report = info_span!("report").in_scope(|| build(&rows, &dossiers, &release_ledger.close(), closing));
-    tell(&report);
+    let releases = release_ledger.close();
+    let report = info_span!("report").in_scope(|| Draft::new(rows, dossiers, &releases, closing));
+    tell(report.head());
     Ok(report)
+}
+
+/// Runs and makes the report, as a whole in memory.
+///
+/// # Errors
+///
+/// Where discovery could read nothing at all.
+pub async fn run(
+    source: Source,
+    means: &Means,
+    tuning: &Tuning,
+    about: About,
+    order: &Order,
+    watch: impl FnOnce(Watch),
+) -> Result<Report, DiscoveryError> {
+    Ok(examine(source, means, tuning, about, order, watch).await?.whole())
 }
 
 fn used(count: StageCount) -> StageUse {
@@ -249,7 +266,7 @@ fn tell(report: &Report) {
     }
     let requests: u64 = run.registries.iter().map(|registry| registry.requests).sum();
     tracing::info!(
-        rows = report.images.len(),
+        rows = report.summary.total_images,
         subjects = run.subjects,
         requests,
         failed = report.summary.failed_images,

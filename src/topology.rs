@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use provenance_engine::{Line, StageInfo, Stop};
 use provenance_model::release::{ReleaseDossier, ReleaseSubject};
-use provenance_model::report::{Discovery, Report};
+use provenance_model::report::{Discovery, Draft};
 use provenance_model::{Dossier, Shard, Sighting};
 use provenance_sinks::{ConfigMapSink, FileSink, PolicyReportSink, SinkError, UploadSink, Written};
 use provenance_stages::charts::{ChartRules, Repositories};
@@ -243,7 +243,7 @@ impl Sink {
     }
 
     /// Writes the report. Answers where it is, and how, where that is not plain.
-    pub(crate) async fn write(&self, report: &Arc<Report>) -> Result<String, SinkError> {
+    pub(crate) async fn write(&self, report: &Arc<Draft>) -> Result<String, SinkError> {
         match self {
             Self::File(file) => {
                 let (file, report) = (file.clone(), Arc::clone(report));
@@ -258,7 +258,7 @@ impl Sink {
                 Ok(path.display().to_string())
             }
             Self::ConfigMap(map) => {
-                let fitted = map.write(report).await?;
+                let fitted = map.write(&report.whole()).await?;
                 let how = fitted.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
                 Ok(format!("ConfigMap {}{how}", map.place()))
             }
@@ -266,7 +266,7 @@ impl Sink {
                 upload.write(report, traceparent().as_deref()).await.map(|()| upload.place())
             }
             Self::PolicyReport(reports) => {
-                let written = reports.write(report).await?;
+                let written = reports.write(&report.whole()).await?;
                 Ok(format!("{written} {}", reports.place()))
             }
         }

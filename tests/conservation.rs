@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use provenance_engine::{
     Crew, Failure, FailureKind, Knobs, LaneLimit, Ledger, Line, Outcome, Stage, Stop, collate,
 };
-use provenance_model::report::{Closing, Discovery, OutcomeWord, Report, build};
+use provenance_model::report::{Closing, Discovery, Draft, OutcomeWord, Report};
 use provenance_model::{
     ContainerKind, CredentialScope, DigestFinding, Dossier, DriftState, Image, RowBook, Running, Sighting,
     Subject, Workload,
@@ -176,7 +176,11 @@ async fn run(
         fail_on: vec![],
         part: None,
     };
-    (build(&rows, &ledger.close(), &[], closing), open)
+    let draft = Draft::new(rows, ledger.close(), &[], closing);
+    let whole = draft.whole();
+    // Written a row at a time it is the same.
+    assert_eq!(serde_json::to_string(&draft).unwrap(), serde_json::to_string(&whole).unwrap());
+    (whole, open)
 }
 
 proptest! {

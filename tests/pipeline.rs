@@ -4,8 +4,7 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use provenance_collector::config::Tuning;
@@ -20,9 +19,6 @@ use provenance_stages::registry::{ClientSettings, Endpoints, HostLimits, Registr
 use provenance_testbed::kube::pod;
 use provenance_testbed::{BuiltImage, Effect, Fault, Fleet, KubeApi, Registry};
 use serde_json::Value;
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::registry::{LookupSpan, Scope};
 
 fn tuning() -> Tuning {
     // What is attached and what is newer have tests of their own.
@@ -411,36 +407,4 @@ async fn tag_pages_without_end_fail_the_rows_of_their_registry_and_no_others() {
         }
     }
     assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
-}
-
-/// Notes every span as its path from the root.
-#[derive(Clone, Default)]
-struct Spans(Arc<Mutex<BTreeSet<String>>>);
-
-impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
-    fn on_new_span(
-        &self,
-        _: &tracing::span::Attributes<'_>,
-        id: &tracing::span::Id,
-        context: Context<'_, S>,
-    ) {
-        let scope = context.span_scope(id).into_iter().flat_map(Scope::from_root);
-        let path: Vec<_> = scope.filter(|span| OURS.contains(&span.name())).map(|span| span.name()).collect();
-        self.0.lock().unwrap().insert(path.join(" > "));
-    }
-}
-
-const OURS: [&str; 4] = ["run", "dossier", "stage", "request"];
-
-#[tokio::test]
-async fn every_request_is_in_the_span_of_its_stage_dossier_and_run() {
-    let spans = Spans::default();
-    let subscriber = tracing_subscriber::registry().with(spans.clone());
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let fleet = Fleet::uniform(3, 6, Duration::ZERO).await.unwrap();
-    examine(&fleet.kube, settings(Duration::from_secs(5))).await;
-    let seen = spans.0.lock().unwrap().clone();
-    for path in ["run", "run > dossier", "run > dossier > stage", "run > dossier > stage > request"] {
-        assert!(seen.contains(path), "{path}: {seen:?}");
-    }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use provenance_model::report::Report;
+use provenance_model::report::Draft;
 
 const PREFIX: &str = "provenance-";
 const SUFFIX: &str = ".json";
@@ -94,10 +94,10 @@ impl FileSink {
     /// # Errors
     ///
     /// [`FileError`] where the report is not whole in its folder.
-    pub fn write(&self, report: &Report) -> Result<Written, FileError> {
+    pub fn write(&self, report: &Draft) -> Result<Written, FileError> {
         let write =
             |out: &mut dyn io::Write| serde_json::to_writer_pretty(out, report).map_err(io::Error::from);
-        self.write_with(&write, report.metadata.generated_at, true)
+        self.write_with(&write, report.head().metadata.generated_at, true)
     }
 
     /// Writes a report that `write` writes, made at this time; `is_newest` where it is the latest from now on. Blocks.
@@ -253,11 +253,11 @@ fn readable_by_all() -> fs::Permissions {
 #[cfg(test)]
 mod tests {
     use provenance_model::RowBook;
-    use provenance_model::report::{Closing, Discovery, build};
+    use provenance_model::report::{Closing, Discovery, Report};
 
     use super::*;
 
-    fn report(time: &str) -> Report {
+    fn report(time: &str) -> Draft {
         let time: Timestamp = time.parse().unwrap();
         let closing = Closing {
             cache: None,
@@ -274,7 +274,7 @@ mod tests {
             fail_on: vec![],
             part: None,
         };
-        build(&RowBook::default(), &[], &[], closing)
+        Draft::new(RowBook::default(), Vec::new(), &[], closing)
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -296,7 +296,7 @@ mod tests {
         let own = fs::read(&written.path).unwrap();
         assert_eq!(own, fs::read(folder.path().join("deep/reports/provenance-latest.json")).unwrap());
         let read: Report = serde_json::from_slice(&own).unwrap();
-        assert_eq!(read, report("2026-01-15T06:00:07Z"));
+        assert_eq!(read, report("2026-01-15T06:00:07Z").whole());
     }
 
     #[test]

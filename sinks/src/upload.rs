@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::stream;
-use provenance_model::report::Report;
+use provenance_model::report::Draft;
 use reqwest::{Body, StatusCode, Url};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
@@ -71,9 +71,16 @@ impl UploadSink {
     /// # Errors
     ///
     /// [`SinkError::Upload`] where the server does not take it.
-    pub async fn write(&self, report: &Arc<Report>, traceparent: Option<&str>) -> Result<(), SinkError> {
+    pub async fn write(&self, report: &Arc<Draft>, traceparent: Option<&str>) -> Result<(), SinkError> {
         let refuse = |why: String| SinkError::Upload { url: self.place(), why };
-        let key = key(report).map_err(|error| refuse(format!("it is no JSON: {error}")))?;
+        let key = {
+            let report = Arc::clone(report);
+            // A large report takes a while to be read through.
+            tokio::task::spawn_blocking(move || key(&report)).await
+        };
+        let key = key
+            .map_err(|error| refuse(error.to_string()))?
+            .map_err(|error| refuse(format!("it is no JSON: {error}")))?;
         let packed = self.takes_gzip(traceparent).await;
         let mut attempt = 1;
         loop {
@@ -108,7 +115,7 @@ impl UploadSink {
 
     async fn send(
         &self,
-        report: &Arc<Report>,
+        report: &Arc<Draft>,
         key: &str,
         packed: bool,
         traceparent: Option<&str>,
@@ -174,7 +181,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The same for the same report.
-fn key(report: &Report) -> serde_json::Result<String> {
+fn key(report: &Draft) -> serde_json::Result<String> {
     struct Sum(Sha256);
     impl Write for Sum {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -192,7 +199,7 @@ fn key(report: &Report) -> serde_json::Result<String> {
 }
 
 /// The report as it is written, a part at a time.
-fn body(report: Arc<Report>, packed: bool) -> Body {
+fn body(report: Arc<Draft>, packed: bool) -> Body {
     let (parts_in, parts) = mpsc::channel::<io::Result<Bytes>>(4);
     tokio::task::spawn_blocking(move || {
         let parts = Parts { out: parts_in.clone(), part: Vec::with_capacity(PART) };

@@ -15,10 +15,10 @@ impl Reader<'_> {
     /// The client's settings; `hosts` are those of the configuration file.
     pub(super) fn registries(&mut self, hosts: Vec<(String, Wanted)>) -> ClientSettings {
         let all = Wanted {
-            timeout: Some(self.read(&options::REGISTRY_TIMEOUT, values::limit)),
             concurrency: self
                 .read(&options::REGISTRY_CONCURRENCY, |value| values::auto(value, values::count)),
             rate: self.read(&options::REGISTRY_RATE, |value| values::auto(value, values::number)),
+            timeout: Some(self.read(&options::REGISTRY_TIMEOUT, values::limit)),
             budget: Some(u64::from(self.read(&options::REGISTRY_BUDGET, values::number))),
             patience: Some(self.read(&options::REGISTRY_PATIENCE, values::duration)),
             ..Wanted::default()

@@ -1,7 +1,7 @@
 //! Answers that several subjects and stages share: who asked whom, what came back, and the evidence of it.
 
 use provenance_engine::Failure;
-use provenance_model::{Asked, CredentialScope, Registry, Repository, Trail};
+use provenance_model::{CredentialScope, Noted, Registry, Repository, Trail};
 
 use crate::registry::Asking;
 
@@ -40,19 +40,19 @@ impl Whereabouts {
 #[derive(Debug, Clone)]
 pub(crate) struct Kept<T> {
     pub(crate) answer: Result<T, Failure>,
-    asked: Vec<Asked>,
+    asked: Box<[Noted]>,
 }
 
 impl<T> Kept<T> {
     /// An answer, and what was noted on the way to it.
     pub(crate) fn new(answer: Result<T, Failure>, trail: &Trail) -> Self {
-        Self { answer, asked: trail.of(NOBODY) }
+        Self { answer, asked: trail.kept(NOBODY).into() }
     }
 
     /// The answer, its evidence noted for this one too.
     pub(crate) fn tell(&self, asking: &Asking<'_>) -> Result<&T, Failure> {
-        for Asked { place, answer, since, .. } in &self.asked {
-            asking.trail.note_since(asking.stage, place, answer, *since);
+        for noted in &self.asked {
+            asking.trail.share(noted.by(asking.stage));
         }
         self.answer.as_ref().map_err(Clone::clone)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use provenance_engine::Failure;
 use provenance_model::Trail;
 
@@ -10,7 +11,7 @@ use crate::registry::{Asking, RegistryClient, TagList};
 use crate::shared::{Kept, Whereabouts};
 
 /// Bytes of lists kept in memory.
-const MEMO_BYTES: u64 = 64 << 20;
+const MEMO_BYTES: u64 = 32 << 20;
 
 /// The lists. One for all stages of a run.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ impl TagLists {
     pub fn new(client: Arc<RegistryClient>, every_page: bool) -> Self {
         let lists = Cache::builder()
             .max_capacity(MEMO_BYTES)
+            // What was used last is used next: by the stages to come.
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, kept: &Arc<Kept<Option<TagList>>>| {
                 let bytes = kept.answer.as_ref().ok().and_then(Option::as_ref).map_or(0, TagList::bytes);
                 u32::try_from(bytes + 512).unwrap_or(u32::MAX)

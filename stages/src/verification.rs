@@ -39,6 +39,9 @@ impl Trust {
 /// What makes a judgement the same: the signature, the digest it is to be about, the policies by name.
 type Key = ([u8; 32], Digest, Vec<String>);
 
+/// Judgements that are kept: for other stages and tags of the same digest, which come soon.
+const JUDGEMENTS: u64 = 2_000;
+
 /// Verifies, once.
 #[derive(Debug)]
 pub struct Verification {
@@ -51,7 +54,11 @@ impl Verification {
     /// Verification by what is trusted.
     pub fn new(trust: Trust) -> Self {
         let at_once = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { trust: Arc::new(trust), memo: Cache::new(100_000), at_once: Arc::new(Semaphore::new(at_once)) }
+        Self {
+            trust: Arc::new(trust),
+            memo: Cache::new(JUDGEMENTS),
+            at_once: Arc::new(Semaphore::new(at_once)),
+        }
     }
 
     /// What is trusted.

@@ -1,7 +1,7 @@
 //! Faults to order: which requests they strike, how often, and what they do.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What a fault does to the request it strikes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,20 +47,43 @@ impl Effect {
     }
 }
 
+/// When a fault strikes, of the requests that it fits.
+#[derive(Debug, Clone)]
+pub struct When {
+    /// How likely.
+    pub probability: f64,
+    /// What decides.
+    pub random: Arc<Mutex<fastrand::Rng>>,
+    /// From then on.
+    pub from: Instant,
+    /// Until then.
+    pub until: Option<Instant>,
+}
+
+impl When {
+    fn is_now(&self) -> bool {
+        let now = Instant::now();
+        let is_in_time = now >= self.from && self.until.is_none_or(|until| now < until);
+        let decides = || self.random.lock().unwrap_or_else(PoisonError::into_inner).f64() < self.probability;
+        is_in_time && decides()
+    }
+}
+
 /// A fault: strikes requests whose method, path and query together contain a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Fault {
     contains: String,
     at_end: bool,
     times: Option<usize>,
     skip: usize,
     effect: Effect,
+    when: Option<When>,
 }
 
 impl Fault {
     /// Strikes every request whose `METHOD /path?query` contains `contains`.
     pub fn on(contains: &str, effect: Effect) -> Self {
-        Self { contains: contains.to_owned(), at_end: false, times: None, skip: 0, effect }
+        Self { contains: contains.to_owned(), at_end: false, times: None, skip: 0, effect, when: None }
     }
 
     /// Strikes every request whose `METHOD /path?query` ends with `end`.
@@ -76,6 +99,13 @@ impl Fault {
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.times = Some(times);
+        self
+    }
+
+    /// Strikes only then.
+    #[must_use]
+    pub fn when(mut self, when: When) -> Self {
+        self.when = Some(when);
         self
     }
 
@@ -96,10 +126,17 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
     }
 
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The effect of the first fault that strikes this request.
     pub(crate) fn strike(&self, line: &str) -> Option<Effect> {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for fault in faults.iter_mut().filter(|fault| fault.fits(line)) {
+            if fault.when.as_ref().is_some_and(|when| !when.is_now()) {
+                continue;
+            }
             if fault.skip > 0 {
                 fault.skip -= 1;
                 continue;

@@ -28,6 +28,15 @@ impl Fleet {
         self.registries.iter().map(|(name, registry)| (name.as_str(), registry.url()))
     }
 
+    /// Takes every fault back, and forgets what was asked.
+    pub fn clear(&self) {
+        self.kube.clear_faults();
+        for registry in self.registries.values() {
+            registry.clear_faults();
+            registry.clear_log();
+        }
+    }
+
     /// So many pods over so many images, each in a repository of its own, with this latency everywhere. Every
     /// pod runs what its tag names.
     ///

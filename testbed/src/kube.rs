@@ -137,6 +137,11 @@ impl KubeApi {
         self.world.state().expire = Some((after, expiry));
     }
 
+    /// Takes every fault back.
+    pub fn clear_faults(&self) {
+        self.server.shared.faults.clear();
+    }
+
     /// Orders a fault.
     pub fn fault(&self, fault: Fault) {
         self.server.shared.faults.add(fault);

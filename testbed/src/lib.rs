@@ -12,12 +12,14 @@ pub mod image;
 pub mod kube;
 pub mod log;
 pub mod registry;
+pub mod scenario;
 mod server;
 
 pub use charts::ChartRepository;
-pub use fault::{Effect, Fault};
+pub use fault::{Effect, Fault, When};
 pub use fleet::Fleet;
 pub use image::BuiltImage;
 pub use kube::KubeApi;
 pub use log::Logged;
 pub use registry::{Auth, Registry, RegistryOptions};
+pub use scenario::Scenario;

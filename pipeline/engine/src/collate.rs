@@ -4,6 +4,7 @@ use std::hash::Hash;
 
 use tokio::sync::mpsc;
 
+use crate::lanes::Item;
 use crate::ledger::{Admitted, Ledger, Ticket};
 use crate::runner::Running;
 
@@ -18,7 +19,7 @@ pub async fn collate<S, K, I>(
 ) -> Ledger<K, I>
 where
     K: Eq + Hash,
-    I: Clone,
+    I: Clone + Item,
 {
     let Running { input, mut output } = line;
     let mut ledger = Ledger::new();
@@ -27,7 +28,10 @@ where
         tokio::select! {
             biased;
             settled = output.recv() => match settled {
-                Some(Admitted { ticket, item }) => ledger.settle(ticket, item),
+                Some(Admitted { ticket, mut item }) => {
+                    item.settled();
+                    ledger.settle(ticket, item);
+                }
                 None => break,
             },
             sighting = sightings.recv(), if input.is_some() => match (sighting, &input) {

@@ -28,6 +28,9 @@ pub trait Item: Send + Sync + 'static {
     fn span(&self) -> tracing::Span {
         tracing::Span::none()
     }
+
+    /// It is through the line: gives back what it needs no more.
+    fn settled(&mut self) {}
 }
 
 /// Who decides which items are worked on, where not all may be.

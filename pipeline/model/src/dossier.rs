@@ -119,6 +119,10 @@ impl Item for Dossier {
             .map_or_else(|_| "".into(), |reference| reference.registry.as_str().into())
     }
 
+    fn settled(&mut self) {
+        self.trail.close();
+    }
+
     fn span(&self) -> tracing::Span {
         match &self.subject.reference {
             Ok(reference) => tracing::info_span!("dossier", image = %reference),

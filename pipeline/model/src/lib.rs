@@ -19,7 +19,7 @@ pub mod update;
 
 pub use digest_finding::{DigestFinding, DriftState};
 pub use dossier::{Dossier, Subject};
-pub use evidence::{Asked, Trail};
+pub use evidence::{Asked, Noted, Trail};
 pub use findings::{PolicyRecord, ProvenanceFinding, SbomFinding, SignatureFinding};
 pub use name::{Digest, Image, ImageReference, InvalidReference, Platform, Registry, Repository, Tag};
 pub use rows::RowBook;

@@ -1,7 +1,7 @@
 //! Reports of the older Go collector are read back without loss, and exported as it exported them.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use provenance_model::report::{Report, build::summarise, export};
+use provenance_model::report::{Report, counting::summarise, export};
 
 fn sample(name: &str) -> String {
     let path = format!("{}/../../tests/data/go-collector/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::trust::{Attached, Form, Place};
 use provenance_model::{Digest, Trail};
@@ -40,7 +41,7 @@ pub(crate) const ATTESTATION_BYTES: usize = 32 << 20;
 /// Referrers of one image that are looked into at the most.
 const LOOKED_INTO: usize = 64;
 /// Bytes of blobs kept in memory for other stages.
-const MEMO_BYTES: u64 = 16 << 20;
+const MEMO_BYTES: u64 = 4 << 20;
 
 /// One thing that is attached: a layer of a manifest.
 #[derive(Debug, Clone)]
@@ -98,6 +99,8 @@ impl Attachments {
             client,
             blobs: Cache::builder()
                 .max_capacity(MEMO_BYTES)
+                // What was used last is used next: by the stages to come.
+                .eviction_policy(EvictionPolicy::lru())
                 .weigher(|_, kept: &Arc<Kept<Bytes>>| {
                     let bytes = kept.answer.as_ref().map_or(0, Bytes::len);
                     u32::try_from(bytes + 512).unwrap_or(u32::MAX)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use provenance_currency::ChartVersion;
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Image, ImageReference, Tag, Trail};
@@ -149,6 +150,8 @@ impl Repositories {
     ) -> Self {
         let indexes = Cache::builder()
             .max_capacity(MEMO_BYTES)
+            // What was used last is used next: by the stages to come.
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, known: &Arc<KnownIndex>| {
                 let index = known.as_ref().as_ref().ok().and_then(|(index, _)| index.as_ref());
                 u32::try_from(index.map_or(0, |index| index.bytes()) + 512).unwrap_or(u32::MAX)

@@ -138,6 +138,7 @@ impl ClusterSource {
         let own_namespace = self.client.default_namespace().to_owned();
         let reader = Reader::new(self.client, self.page_size, stop);
         let mut scan = Scan {
+            nobody: Arc::new([]),
             reader: reader.clone(),
             pull_secrets: self.credentials.map(|book| PullSecrets::new(reader.clone(), book)),
             owners: Owners::new(reader),
@@ -164,6 +165,8 @@ impl ClusterSource {
 }
 
 struct Scan {
+    /// The owners of a pod that has none.
+    nobody: Arc<[Workload]>,
     reader: Reader,
     owners: Owners,
     pull_secrets: Option<PullSecrets>,
@@ -332,7 +335,7 @@ impl Scan {
             self.namespaces.insert(pod.metadata.namespace.clone());
         }
         let Some(controller) = Owners::controller(&pod.metadata, &mut self.interner) else {
-            let none: Arc<[Workload]> = Arc::new([]);
+            let none = Arc::clone(&self.nobody);
             return self.emit(&pod, &none).await;
         };
         match self.owners.climb(&controller, scope, &mut self.interner).await {
@@ -379,7 +382,7 @@ impl Scan {
                 container: self.interner.text(seen.name),
                 container_kind: seen.kind,
                 image,
-                running: seen.running,
+                running: self.interner.running(seen.running),
                 pod: Some(identity(&pod.metadata)),
                 scope,
                 wishes: pod.wishes(seen.name),

@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use provenance_model::Image;
+use provenance_model::{Image, Running};
 
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     texts: HashSet<Arc<str>>,
     images: HashMap<String, Arc<Image>>,
+    running: HashSet<Running>,
 }
 
 impl Interner {
@@ -20,6 +21,15 @@ impl Interner {
         let new: Arc<str> = text.into();
         self.texts.insert(Arc::clone(&new));
         new
+    }
+
+    /// What runs, as many pods run it.
+    pub(super) fn running(&mut self, running: Running) -> Running {
+        if let Some(known) = self.running.get(&running) {
+            return known.clone();
+        }
+        self.running.insert(running.clone());
+        running
     }
 
     /// An image name is parsed once, however many pods name it.

@@ -10,6 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::{CredentialScope, Digest, Registry, Repository, Tag};
 use url::Url;
@@ -56,9 +57,12 @@ impl Manifests {
         let memo = || {
             Cache::builder()
                 .max_capacity(bytes)
+                // What was used last is used next: by the stages to come.
+                .eviction_policy(EvictionPolicy::lru())
                 .weigher(|_, manifest: &Option<Arc<Manifest>>| {
-                    let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes);
-                    u32::try_from(bytes + 256).unwrap_or(u32::MAX)
+                    // Taken apart it is some four times as large.
+                    let bytes = manifest.as_ref().map_or(0, |manifest| 4 * manifest.bytes);
+                    u32::try_from(bytes + 512).unwrap_or(u32::MAX)
                 })
                 .build()
         };
@@ -158,8 +162,7 @@ impl RegistryClient {
         {
             // The registry has what its tag names.
             let key = Key::new(asking, manifest.digest.as_str());
-            content.insert(key.clone(), Some(Arc::clone(manifest))).await;
-            self.manifests.today.insert(key, Some(Arc::clone(manifest))).await;
+            content.insert(key, Some(Arc::clone(manifest))).await;
         }
         answered
     }
@@ -270,9 +273,12 @@ impl RegistryClient {
     async fn manifest_head_at(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<HeadAnswer, Failure> {
         let key = Key::new(asking, &name.to_string());
         let Manifests { content, today, heads } = &self.manifests;
-        let known = match name {
-            Name::Tag(_) => content.get(&key).await,
-            Name::Digest(_) => today.get(&key).await,
+        // What an earlier run was given says nothing of today.
+        let of_today =
+            |manifest: &Option<Arc<Manifest>>| manifest.as_ref().is_none_or(|known| known.since.is_none());
+        let known = match today.get(&key).await {
+            Some(known) => Some(known),
+            None => content.get(&key).await.filter(of_today),
         };
         if let Some(known) = known {
             let head = |manifest: Arc<Manifest>| ManifestHead {

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use url::Url;
 
 use super::endpoint::{Endpoints, authority};
-use super::gate::{Allowance, Counted, Ended, Gate, Gates};
+use super::gate::{Allowance, Counted, Ended, Gate, Gates, Trouble};
 use super::tls::{ClientCertificate, Tls};
 
 /// Attempts at one exchange before it fails, the first included.
@@ -315,7 +315,9 @@ impl Transport {
                 } else if is_throttled {
                     gate.note(Ended::Throttled { wait: asked_to_wait });
                 } else if status.is_server_error() {
-                    gate.note(Ended::Failed { is_overloaded: status == StatusCode::SERVICE_UNAVAILABLE });
+                    let is_overloaded = status == StatusCode::SERVICE_UNAVAILABLE;
+                    let how = if is_overloaded { Trouble::Overloaded } else { Trouble::Other };
+                    gate.note(Ended::Failed { how });
                 } else {
                     gate.note(Ended::Answered { bytes: answer.bytes, took: answer.took });
                 }
@@ -326,11 +328,11 @@ impl Transport {
             }
             Err(Miss::Timeout) => {
                 tracing::Span::current().record("error.type", "timeout");
-                gate.note(Ended::Failed { is_overloaded: true });
+                gate.note(Ended::Failed { how: Trouble::Slow });
             }
             Err(Miss::Connection(_)) => {
                 tracing::Span::current().record("error.type", "connection");
-                gate.note(Ended::Failed { is_overloaded: false });
+                gate.note(Ended::Failed { how: Trouble::Other });
             }
         }
         sent

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use provenance_engine::{Failure, Outcome, Stage};
 use provenance_model::trust::Verdict;
 use provenance_model::update::{Loss, Lost, Upgrade};
-use provenance_model::{
-    Asked, Digest, Dossier, ImageReference, Platform, Running, SignatureFinding, Subject, Tag,
-};
+use provenance_model::{Digest, Dossier, ImageReference, Platform, Running, SignatureFinding, Subject, Tag};
 use serde::Deserialize;
 
 use super::age::CONFIG_BYTES;
@@ -43,10 +41,10 @@ impl Examination {
         newest.signature = fill(&self.signature, &newest).await;
         newest.provenance = fill(&self.provenance, &newest).await;
         newest.sbom = fill(&self.sbom, &newest).await;
-        for Asked { place, answer, since, .. } in
-            ["digest", "signature", "provenance", "sbom"].iter().flat_map(|stage| newest.trail.of(stage))
+        for noted in
+            ["digest", "signature", "provenance", "sbom"].iter().flat_map(|stage| newest.trail.kept(stage))
         {
-            running.trail.note_since(super::UpdateStage::NAME, place, answer, since);
+            running.trail.share(noted.by(super::UpdateStage::NAME));
         }
         let mut upgrade = compared(running, &newest, tag);
         if let (Some(of_running), Some(of_newest)) =

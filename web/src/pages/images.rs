@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::http::header;
 use axum::response::IntoResponse;
-use provenance_model::report::build::summarise;
+use provenance_model::report::counting::summarise;
 use provenance_model::report::{Finding, ImageRecord, Report, export};
 
 use super::cells::{self, Mark, short};

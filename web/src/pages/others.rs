@@ -2,7 +2,7 @@
 
 use askama::Template;
 use provenance_model::report::stages::release_stages;
-use provenance_model::report::{HelmRelease, RegistryUse};
+use provenance_model::report::{CacheUse, HelmRelease, RegistryUse};
 
 use super::cells::{Mark, unanswered};
 use super::link::Params;
@@ -159,6 +159,18 @@ pub(super) async fn run(visit: Visit) -> Page {
             ("Images examined", run.subjects.to_string()),
             ("Requests", run.registries.iter().map(|registry| registry.requests).sum::<u64>().to_string()),
         ]);
+        if let Some(bytes) = run.peak_memory_bytes {
+            facts.push(("Most memory", format!("{} MiB", bytes >> 20)));
+        }
+        if let Some(CacheUse { hits, misses, .. }) = run.cache {
+            facts.push(("From the cache", format!("{hits} answers, {misses} were not there or too old")));
+        }
+        if let Some(deferred) = report.summary.deferred_images.filter(|deferred| *deferred > 0) {
+            facts.push((
+                "Left to the next run",
+                format!("{deferred} rows, since a registry's budget was used up"),
+            ));
+        }
     }
     facts.retain(|(_, value)| !value.is_empty());
     let failures = report.summary.failures.iter().flatten().map(|failure| Failure {

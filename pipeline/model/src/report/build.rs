@@ -1,27 +1,24 @@
 //! Makes the report of what was seen and what was found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use provenance_engine::{FailureKind, Outcome};
+use provenance_engine::Outcome;
 
 use super::attached;
 use super::discovery::{Discovery, ProblemReason};
 use super::helm::HelmRelease;
 use super::parts::{OutcomeWord, WorkloadRecord};
-use super::releases;
 use super::rule::Rule;
-use super::rules;
-use super::stages::{release_stages, stage_record, stages};
+use super::stages::{release_stages, stage_record};
 use super::types::{
-    CacheUse, ContainerRecord, Drift, FailureCount, ImageRecord, Metadata, Part, ReferenceRecord,
-    RegistryUse, Report, RuleCount, Run, SignatureVerdict, StageUse, Stages, Summary,
+    CacheUse, ContainerRecord, Drift, ImageRecord, Metadata, Part, ReferenceRecord, RegistryUse, Report, Run,
+    StageUse, Stages, Summary,
 };
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
 use crate::name::Digest;
-use crate::release::ReleaseDossier;
-use crate::rows::{Row, RowBook, RowKey};
+use crate::rows::{Row, RowKey, Written};
 use crate::sighting::{Running, Workload};
 
 /// What is known at the end of a run besides rows and dossiers.
@@ -55,48 +52,29 @@ pub struct Closing {
     pub part: Option<Part>,
 }
 
-/// Makes the report. `dossiers` are by ticket.
-///
-/// # Panics
-///
-/// When a row's ticket is not of these dossiers, which the ledger excludes.
-pub fn build(rows: &RowBook, dossiers: &[Dossier], releases: &[ReleaseDossier], closing: Closing) -> Report {
-    let mut images: Vec<_> =
-        rows.iter().map(|(key, row)| record(key, row, &dossiers[row.ticket.index()])).collect();
-    for row in &mut images {
-        row.findings = Some(rules::broken_by(row));
-    }
-    let hints = rows.iter().map(|(_, row)| row.release.as_deref());
-    let helm_releases = releases::records(releases, &mut images, hints);
-    let summary = summarise(&images, &helm_releases);
-    let run = run(rows, dossiers.len(), (&summary, &helm_releases), &closing);
-
-    let mut namespaces: BTreeSet<_> = closing.discovery.namespaces.into_iter().collect();
-    namespaces
-        .extend(images.iter().map(|row| row.namespace.clone()).filter(|namespace| !namespace.is_empty()));
+/// Everything of a report but its rows: of so many sightings and subjects, these counts and releases, the namespaces that
+/// rows are of, and how many rows and releases a check fails on.
+pub(super) fn head(
+    (sightings, subjects): (usize, usize),
+    (summary, helm_releases): (Summary, Vec<HelmRelease>),
+    namespaces: Vec<String>,
+    failing: usize,
+    closing: Closing,
+) -> Report {
+    let mut run = run((sightings, subjects), (&summary, &helm_releases), &closing);
+    run.failing = (!closing.fail_on.is_empty()).then_some(failing);
+    let namespaces: BTreeSet<_> = closing.discovery.namespaces.into_iter().chain(namespaces).collect();
     let metadata = Metadata {
         generated_at: closing.ended_at,
         collector_version: closing.version,
         cluster_name: closing.cluster_name,
         namespaces_scanned: namespaces.into_iter().collect(),
     };
-    let mut report = Report { metadata, images, helm_releases, summary, run: Some(run), truncated: None };
-    count_failing(&mut report);
-    report
-}
-
-/// Counts what breaks one of the rules that the run was told to fail on.
-pub(super) fn count_failing(report: &mut Report) {
-    let Some(fail_on) = report.run.as_ref().map(|run| run.fail_on.clone()) else { return };
-    let failing = (!fail_on.is_empty()).then(|| rules::failing(report, &fail_on));
-    if let Some(run) = &mut report.run {
-        run.failing = failing;
-    }
+    Report { metadata, images: Vec::new(), helm_releases, summary, run: Some(run), truncated: None }
 }
 
 fn run(
-    rows: &RowBook,
-    subjects: usize,
+    (sightings, subjects): (usize, usize),
     (summary, releases): (&Summary, &[HelmRelease]),
     closing: &Closing,
 ) -> Run {
@@ -134,7 +112,7 @@ fn run(
         duration_seconds: closing.ended_at.duration_since(closing.started_at).as_secs_f64(),
         partial: !partial_reasons.is_empty(),
         partial_reasons,
-        sightings: rows.sightings(),
+        sightings,
         subjects,
         registries,
         stages: closing.stages.clone(),
@@ -149,7 +127,8 @@ fn run(
     }
 }
 
-fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
+pub(super) fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
+    let Written(image) = &key.image;
     let finding = dossier.digest.found();
     let running = key.running.manifest();
     let digest = running.or_else(|| finding.and_then(|finding| finding.digest.as_ref()));
@@ -159,7 +138,7 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
         .map(|(kind, name)| ContainerRecord { name: name.to_string(), kind: *kind })
         .collect();
     ImageRecord {
-        image: row.image.written.clone(),
+        image: image.written.clone(),
         digest: digest.map(Digest::to_string),
         namespace: key.namespace.to_string(),
         workload: workload(&key.workload),
@@ -170,14 +149,14 @@ fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
         update: dossier.update.found().cloned(),
         helm_release: None,
         findings: None,
-        reference: row.image.reference.as_ref().ok().map(|reference| ReferenceRecord {
+        reference: image.reference.as_ref().ok().map(|reference| ReferenceRecord {
             registry: reference.registry.to_string(),
             repository: reference.repository.to_string(),
             tag: reference.tag.as_ref().map(ToString::to_string),
             digest: reference.digest.as_ref().map(ToString::to_string),
         }),
         containers: some_unless_empty(containers),
-        pods: (row.pods > 0).then_some(row.pods),
+        pods: (row.pods > 0).then_some(row.pods as usize),
         owners: some_unless_empty(row.owners.iter().map(workload).collect()),
         drift: drift(&dossier.digest, &key.running),
         platform: finding.and_then(|finding| finding.platform.as_ref()).map(ToString::to_string),
@@ -234,74 +213,4 @@ fn drift(outcome: &Outcome<DigestFinding>, running: &Running) -> Option<Drift> {
         Running::Unknown => (None, None),
     };
     Some(Drift { state, tag_digest, running_digest, running_image_id })
-}
-
-/// Counts over rows, as [`Summary`] describes them.
-pub fn summarise(images: &[ImageRecord], releases: &[HelmRelease]) -> Summary {
-    let count = |says: &dyn Fn(&ImageRecord) -> bool| images.iter().filter(|row| says(row)).count();
-    let count_releases =
-        |says: &dyn Fn(&HelmRelease) -> bool| releases.iter().filter(|release| says(release)).count();
-    let drift =
-        |state: DriftState| count(&|row| row.drift.as_ref().is_some_and(|drift| drift.state == state));
-    let verdict = |verdict: SignatureVerdict| {
-        count(&|row| row.signature.as_ref().is_some_and(|signature| signature.verdict == Some(verdict)))
-    };
-    let stage = |word: OutcomeWord| count(&|row| stages(row).any(|(_, stage)| stage.outcome == word));
-    let mut failures: BTreeMap<(&str, FailureKind), usize> = BTreeMap::new();
-    for (name, stage) in images.iter().flat_map(stages) {
-        let kind = stage.reason.as_ref().and_then(|reason| reason.kind);
-        if let Some(kind) = kind.filter(|_| stage.outcome == OutcomeWord::Failed) {
-            *failures.entry((name, kind)).or_default() += 1;
-        }
-    }
-    Summary {
-        total_images: images.len(),
-        unique_images: images.iter().map(|row| row.image.as_str()).collect::<BTreeSet<_>>().len(),
-        signed_images: count(&|row| row.signature.as_ref().is_some_and(|signature| signature.signed)),
-        verified_images: count(&|row| row.signature.as_ref().is_some_and(|signature| signature.verified)),
-        images_with_sbom: count(&|row| row.sbom.as_ref().is_some_and(|sbom| sbom.has_sbom)),
-        images_with_provenance: count(&|row| {
-            row.provenance.as_ref().is_some_and(|found| found.has_provenance)
-        }),
-        images_with_updates: count(&|row| row.update.as_ref().is_some_and(|update| update.update_available)),
-        total_helm_releases: releases.len(),
-        helm_releases_with_updates: count_releases(&|release| {
-            release.update.as_ref().is_some_and(|update| update.update_available)
-        }),
-        unhealthy_helm_releases: Some(count_releases(&HelmRelease::is_unhealthy)),
-        failed_helm_releases: Some(count_releases(&|release| {
-            release_stages(release).any(|(_, stage)| stage.outcome == OutcomeWord::Failed)
-        })),
-        drifted_images: Some(drift(DriftState::Drifted)),
-        digest_gone_images: Some(drift(DriftState::DigestGone)),
-        tag_gone_images: Some(drift(DriftState::TagGone)),
-        unsigned_images: Some(verdict(SignatureVerdict::Unsigned)),
-        invalid_images: Some(verdict(SignatureVerdict::Invalid)),
-        failed_images: Some(stage(OutcomeWord::Failed)),
-        not_reached_images: Some(stage(OutcomeWord::NotReached)),
-        deferred_images: Some(count(&|row| stages(row).any(|(_, stage)| stage.is_deferred()))),
-        failures: Some(
-            failures
-                .into_iter()
-                .map(|((stage, kind), images)| FailureCount { stage: stage.to_owned(), kind, images })
-                .collect(),
-        ),
-        findings: findings(images, releases),
-    }
-}
-
-/// How often each rule is broken; none for a report that does not say.
-fn findings(images: &[ImageRecord], releases: &[HelmRelease]) -> Option<Vec<RuleCount>> {
-    let mut counts: BTreeMap<Rule, (usize, usize)> = BTreeMap::new();
-    for rule in images.iter().flat_map(|row| row.findings.iter().flatten()) {
-        counts.entry(*rule).or_default().0 += 1;
-    }
-    for rule in releases.iter().flat_map(|release| release.findings.iter().flatten()) {
-        counts.entry(*rule).or_default().1 += 1;
-    }
-    let is_told = images.iter().all(|row| row.findings.is_some())
-        && releases.iter().all(|release| release.findings.is_some())
-        && !(images.is_empty() && releases.is_empty());
-    let count = |(rule, (images, helm_releases))| RuleCount { rule, images, helm_releases };
-    is_told.then(|| counts.into_iter().map(count).collect())
 }

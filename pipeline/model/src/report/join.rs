@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::build::summarise;
+use super::counting::summarise;
 use super::helm::HelmRelease;
 use super::parts::WorkloadRecord;
 use super::rule::Rule;

@@ -9,57 +9,90 @@ use super::stages::stage_record;
 use super::types::ImageRecord;
 use crate::release::{Managed, ReleaseDossier, ReleaseFacts, ReleaseHint, ReleaseSubject, Stored};
 
-/// Makes the records, in the order of namespace and name, and links them with the rows. `hints` are the rows' own, in
-/// their order.
-pub(super) fn records<'a>(
-    dossiers: &[ReleaseDossier],
-    images: &mut [ImageRecord],
-    hints: impl Iterator<Item = Option<&'a ReleaseHint>>,
-) -> Vec<HelmRelease> {
-    let mut releases: Vec<_> = dossiers.iter().map(record).collect();
-    let objects: BTreeMap<(&str, &str, &str), usize> = dossiers
-        .iter()
-        .enumerate()
-        .flat_map(|(at, dossier)| {
-            let objects = dossier.release.found().into_iter().flat_map(|facts| &facts.objects);
-            objects.map(move |object| {
-                ((object.namespace.as_str(), object.kind.as_str(), object.name.as_str()), at)
-            })
-        })
-        .collect();
-    let by_name: BTreeMap<(String, String), usize> = releases
-        .iter()
-        .enumerate()
-        .map(|(at, release)| ((release.namespace.clone(), release.release_name.clone()), at))
-        .collect();
-    let mut images_of: Vec<BTreeSet<String>> = vec![BTreeSet::new(); releases.len()];
-    let mut workloads_of: Vec<BTreeSet<(String, String)>> = vec![BTreeSet::new(); releases.len()];
-    for (row, hint) in images.iter_mut().zip(hints) {
+/// Which release brought which row: by the objects of its manifest, or by what pods say.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    /// By namespace, kind and name.
+    objects: BTreeMap<(String, String, String), usize>,
+    by_name: BTreeMap<(String, String), usize>,
+    /// Namespace and name, by number.
+    names: Vec<(String, String)>,
+}
+
+/// What each release brought.
+#[derive(Debug)]
+pub(super) struct Linked {
+    images: Vec<BTreeSet<String>>,
+    workloads: Vec<BTreeSet<(String, String)>>,
+}
+
+impl Linked {
+    /// Release `at` brought this row.
+    pub(super) fn add(&mut self, at: usize, row: &ImageRecord) {
+        if !self.images[at].contains(&row.image) {
+            self.images[at].insert(row.image.clone());
+        }
+        self.workloads[at].insert((row.workload.kind.clone(), row.workload.name.clone()));
+    }
+}
+
+impl Links {
+    pub(super) fn new(dossiers: &[ReleaseDossier]) -> Self {
+        let mut links = Self::default();
+        for (at, dossier) in dossiers.iter().enumerate() {
+            let facts = dossier.release.found();
+            for object in facts.into_iter().flat_map(|facts| &facts.objects) {
+                let key = (object.namespace.clone(), object.kind.clone(), object.name.clone());
+                links.objects.insert(key, at);
+            }
+            let release = record(dossier);
+            let name = (release.namespace, release.release_name);
+            links.by_name.insert(name.clone(), at);
+            links.names.push(name);
+        }
+        links
+    }
+
+    /// Nothing collected yet.
+    pub(super) fn collect(&self) -> Linked {
+        let count = self.names.len();
+        Linked { images: vec![BTreeSet::new(); count], workloads: vec![BTreeSet::new(); count] }
+    }
+
+    /// The number of the release that brought a row, and how that is known.
+    pub(super) fn of(&self, row: &ImageRecord, hint: Option<&ReleaseHint>) -> Option<(usize, LinkedBy)> {
+        if self.names.is_empty() {
+            return None;
+        }
         let of_manifest =
             std::iter::once(&row.workload).chain(row.owners.iter().flatten()).find_map(|workload| {
-                objects.get(&(row.namespace.as_str(), workload.kind.as_str(), workload.name.as_str()))
+                let key = (row.namespace.clone(), workload.kind.clone(), workload.name.clone());
+                self.objects.get(&key)
             });
         let of_labels = hint.and_then(|hint| {
             let namespace = hint.namespace.as_deref().unwrap_or(&row.namespace);
-            by_name.get(&(namespace.to_owned(), hint.name.to_string()))
+            self.by_name.get(&(namespace.to_owned(), hint.name.to_string()))
         });
         let found = of_manifest.map(|at| (*at, LinkedBy::Manifest));
-        let Some((at, by)) = found.or_else(|| of_labels.map(|at| (*at, LinkedBy::Labels))) else { continue };
-        let release = &releases[at];
-        row.helm_release = Some(ReleaseLink {
-            namespace: release.namespace.clone(),
-            name: release.release_name.clone(),
-            by,
-        });
-        images_of[at].insert(row.image.clone());
-        workloads_of[at].insert((row.workload.kind.clone(), row.workload.name.clone()));
+        found.or_else(|| of_labels.map(|at| (*at, LinkedBy::Labels)))
     }
-    for (release, (images, workloads)) in releases.iter_mut().zip(images_of.into_iter().zip(workloads_of)) {
+
+    /// The link to a release, as a row has it.
+    pub(super) fn link(&self, at: usize, by: LinkedBy) -> ReleaseLink {
+        let (namespace, name) = self.names[at].clone();
+        ReleaseLink { namespace, name, by }
+    }
+}
+
+/// Makes the records, in the order of namespace and name, with what each brought.
+pub(super) fn records(dossiers: &[ReleaseDossier], linked: Linked) -> Vec<HelmRelease> {
+    let mut releases: Vec<_> = dossiers.iter().map(record).collect();
+    for (release, (images, workloads)) in
+        releases.iter_mut().zip(linked.images.into_iter().zip(linked.workloads))
+    {
         let workloads = workloads.into_iter().map(|(kind, name)| WorkloadRecord { kind, name }).collect();
         release.images = Some(images.into_iter().collect()).filter(|images: &Vec<_>| !images.is_empty());
         release.workloads = Some(workloads).filter(|workloads: &Vec<_>| !workloads.is_empty());
-    }
-    for release in &mut releases {
         release.findings = Some(broken_by_release(release));
     }
     releases.sort_by(|a, b| (&a.namespace, &a.release_name).cmp(&(&b.namespace, &b.release_name)));

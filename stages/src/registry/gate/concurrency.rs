@@ -18,6 +18,8 @@ const ROUND: usize = 8;
 const LATE: f64 = 2.0;
 /// And only if they are this much later: a host that is asked over loopback may well take twice a millisecond.
 const CLEARLY: f64 = 0.05;
+/// A host that is slow keeps so many places.
+const SLOWEST: usize = 4;
 /// Requests that were in flight together meet the same trouble: the limit is halved once for all of them.
 const ONCE_IN: Duration = Duration::from_secs(1);
 /// How much of a new round goes into what is usual, where it is slower. What is faster counts at once.
@@ -97,15 +99,20 @@ impl Concurrency {
         let usual = found.usual.unwrap_or(mean);
         found.usual = Some(if mean < usual { mean } else { usual + (mean - usual) * FORGETS });
         if mean > usual * LATE && mean > usual + CLEARLY {
-            self.halve(&mut found);
+            self.halve(&mut found, SLOWEST);
         } else if was_full && !found.is_new {
             self.grow(&mut found);
         }
     }
 
-    /// The host showed a sign of trouble.
+    /// The host says that it is asked too much.
     pub(super) fn cut(&self) {
-        self.halve(&mut self.found());
+        self.halve(&mut self.found(), 1);
+    }
+
+    /// The host gave no answer in time. One that is dead is found out by several requests at once, or it would take long.
+    pub(super) fn slow(&self) {
+        self.halve(&mut self.found(), SLOWEST);
     }
 
     /// Requests in flight.
@@ -130,7 +137,7 @@ impl Concurrency {
         }
     }
 
-    fn halve(&self, found: &mut Found) {
+    fn halve(&self, found: &mut Found, least: usize) {
         let now = Instant::now();
         if found.cut_at.is_some_and(|at| now - at < ONCE_IN) {
             return;
@@ -138,7 +145,7 @@ impl Concurrency {
         found.cut_at = Some(now);
         found.is_new = false;
         found.round = Round::default();
-        let fewer = found.limit - (found.limit / 2).max(1);
+        let fewer = found.limit - (found.limit / 2).max(least).min(found.limit);
         found.limit -= fewer;
         found.debt += fewer - self.places.forget_permits(fewer);
     }

@@ -166,13 +166,24 @@ pub(super) enum Ended<'a> {
     /// The host answered after so long, and is well.
     Answered { bytes: usize, took: Duration },
     /// The host failed an attempt, or left it without an answer.
-    Failed { is_overloaded: bool },
+    Failed { how: Trouble },
     /// The host throttles pulls, and nothing else: what it says is left tells for how long.
     NoPullsLeft,
     /// The host asked us to slow down: for this long, where it said so.
     Throttled { wait: Option<Duration> },
     /// A request failed for good, all its attempts used up: by the host's own failures, or without an answer.
     GivenUp { server_failed: bool, why: &'a str },
+}
+
+/// What an attempt that failed says of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It is asked too much (HTTP 503).
+    Overloaded,
+    /// It did not answer in time.
+    Slow,
+    /// Nothing of how much it takes.
+    Other,
 }
 
 impl Gate {
@@ -308,10 +319,12 @@ impl Gate {
                 self.concurrency.answered(took);
                 self.pace().answered();
             }
-            Ended::Failed { is_overloaded } => {
+            Ended::Failed { how } => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                if is_overloaded {
-                    self.concurrency.cut();
+                match how {
+                    Trouble::Overloaded => self.concurrency.cut(),
+                    Trouble::Slow => self.concurrency.slow(),
+                    Trouble::Other => {}
                 }
             }
             Ended::NoPullsLeft => {
