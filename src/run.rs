@@ -183,7 +183,7 @@ pub async fn examine(
         fail_on: about.fail_on,
         part: about.shard.map(|(shard, run)| Part { run, index: shard.index, count: shard.count }),
     };
-    let releases = release_ledger.close();
+    let releases: Vec<_> = release_ledger.close().into_iter().map(|release| *release).collect();
     let report = info_span!("report").in_scope(|| Draft::new(rows, dossiers, &releases, closing));
     tell(report.head());
     Ok(report)
@@ -219,7 +219,7 @@ fn used(count: StageCount) -> StageUse {
 }
 
 /// Keeps when these were examined, for the order of runs to come.
-async fn note_examined(cache: DiskCache, dossiers: &[Dossier]) {
+async fn note_examined(cache: DiskCache, dossiers: &[Box<Dossier>]) {
     let examined = dossiers.iter().filter(|dossier| dossier.is_examined());
     let examined: Vec<_> =
         examined.map(|dossier| (dossier.subject.key(), dossier.trail.open_questions())).collect();

@@ -274,7 +274,7 @@ mod tests {
             fail_on: vec![],
             part: None,
         };
-        Draft::new(RowBook::default(), Vec::new(), &[], closing)
+        Draft::new(RowBook::default(), Box::default(), &[], closing)
     }
 
     fn names(folder: &Path) -> Vec<String> {

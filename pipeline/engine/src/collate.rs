@@ -15,7 +15,7 @@ use crate::runner::Running;
 pub async fn collate<S, K, I>(
     mut sightings: mpsc::Receiver<S>,
     line: Running<I>,
-    mut enter: impl FnMut(S, &mut Ledger<K, I>) -> Option<(Ticket, I)>,
+    mut enter: impl FnMut(S, &mut Ledger<K, I>) -> Option<(Ticket, Box<I>)>,
 ) -> Ledger<K, I>
 where
     K: Eq + Hash,

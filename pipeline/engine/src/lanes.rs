@@ -59,7 +59,7 @@ impl Default for LaneLimit {
 #[derive(Debug)]
 pub(crate) struct Parcel<I> {
     pub(crate) ticket: Ticket,
-    pub(crate) item: I,
+    pub(crate) item: Box<I>,
     pub(crate) span: tracing::Span,
     /// When it was put into the queue that it is in.
     pub(crate) queued_at: Instant,

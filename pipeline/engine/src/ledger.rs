@@ -19,8 +19,8 @@ impl Ticket {
 pub struct Admitted<I> {
     /// The item's number in the ledger.
     pub ticket: Ticket,
-    /// The item.
-    pub item: I,
+    /// The item. Queues move it about, and are mostly empty: they have the pointer.
+    pub item: Box<I>,
 }
 
 /// Every item once, by key. For an item that never comes back its first copy stands, so that nothing that
@@ -33,7 +33,7 @@ pub struct Ledger<K, I> {
 
 #[derive(Debug)]
 struct Entry<I> {
-    item: I,
+    item: Box<I>,
     settled: bool,
 }
 
@@ -48,19 +48,19 @@ impl<K: Eq + Hash, I: Clone> Ledger<K, I> {
     /// # Panics
     ///
     /// Past 2³² items.
-    pub fn admit(&mut self, key: K, make: impl FnOnce(&K) -> I) -> (Ticket, Option<I>) {
+    pub fn admit(&mut self, key: K, make: impl FnOnce(&K) -> I) -> (Ticket, Option<Box<I>>) {
         if let Some(&ticket) = self.tickets.get(&key) {
             return (ticket, None);
         }
         let ticket = Ticket(u32::try_from(self.entries.len()).expect("a run has fewer than 2^32 items"));
-        let item = make(&key);
+        let item = Box::new(make(&key));
         self.entries.push(Entry { item: item.clone(), settled: false });
         self.tickets.insert(key, ticket);
         (ticket, Some(item))
     }
 
     /// Takes an item back.
-    pub fn settle(&mut self, ticket: Ticket, item: I) {
+    pub fn settle(&mut self, ticket: Ticket, item: Box<I>) {
         self.entries[ticket.index()] = Entry { item, settled: true };
     }
 
@@ -75,7 +75,7 @@ impl<K: Eq + Hash, I: Clone> Ledger<K, I> {
     }
 
     /// Every item, by ticket: as it came back, or as it was admitted.
-    pub fn close(self) -> Vec<I> {
+    pub fn close(self) -> Box<[Box<I>]> {
         self.entries.into_iter().map(|entry| entry.item).collect()
     }
 }

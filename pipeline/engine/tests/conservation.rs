@@ -173,7 +173,13 @@ async fn run(world: &World) -> Ran {
     assert_eq!(crew.join().await, vec![], "no task of the crew may fall");
     let open = ledger.open();
     let most = most.iter().map(|most| most.load(Ordering::SeqCst)).collect();
-    Ran { items: ledger.close(), rows, open, took: began.elapsed(), most }
+    Ran {
+        items: ledger.close().into_iter().map(|item| *item).collect(),
+        rows,
+        open,
+        took: began.elapsed(),
+        most,
+    }
 }
 
 fn deed() -> impl Strategy<Value = Deed> {

@@ -61,7 +61,7 @@ pub struct Dossier {
     /// What the SBOM stage has to say.
     pub sbom: Outcome<SbomFinding>,
     /// What the update stage has to say.
-    pub update: Outcome<Update>,
+    pub update: Outcome<Box<Update>>,
     /// The places asked so far.
     pub trail: Trail,
 }

@@ -2,31 +2,83 @@
 //! digest. Replicas that run different digests of one tag make two rows.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use indexmap::{IndexMap, IndexSet};
 use provenance_engine::Ticket;
 
 use crate::name::Image;
 use crate::release::ReleaseHint;
 use crate::sighting::{ContainerKind, Running, Sighting, Workload};
 
-/// What makes a row a row. The order is the report's order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RowKey {
+/// One row: what makes it a row, who runs it, and under which ticket its dossier is.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
     /// The namespace.
-    pub namespace: Arc<str>,
-    /// The top-level workload.
-    pub workload: Workload,
+    pub namespace: &'a str,
+    /// The kind of the top-level workload.
+    pub kind: &'a str,
+    /// The name of the top-level workload.
+    pub workload: &'a str,
     /// The image as written.
-    pub image: Written,
+    pub image: &'a Image,
     /// What runs.
-    pub running: Running,
+    pub running: &'a Running,
+    /// The controllers from the pod up.
+    pub owners: &'a [Workload],
+    /// The containers, sorted.
+    pub containers: &'a [Container],
+    /// What the first pod says of the release that made it.
+    pub release: Option<&'a ReleaseHint>,
+    /// How many pods; zero where none was seen.
+    pub pods: u32,
+    /// The dossier's ticket.
+    pub ticket: Ticket,
 }
 
-/// An image, ordered and compared as it is written.
+/// A container of a row, by kind and name.
+pub type Container = (ContainerKind, Arc<str>);
+
+/// All rows so far. A large cluster has a hundred thousand: what rows have in common is kept once, and they have its number.
+#[derive(Debug, Clone, Default)]
+pub struct RowBook {
+    rows: IndexMap<Key, Entry>,
+    namespaces: IndexSet<Arc<str>>,
+    kinds: IndexSet<Arc<str>>,
+    images: IndexSet<Written>,
+    running: IndexSet<Running>,
+    owners: IndexSet<Arc<[Workload]>>,
+    containers: IndexSet<Arc<[Container]>>,
+    releases: IndexSet<Option<Arc<ReleaseHint>>>,
+    sightings: usize,
+    /// The pod whose sightings come now, and the images of it that were entered.
+    pod: Option<u128>,
+    of_pod: Vec<(u32, u32)>,
+}
+
+/// What makes a row a row, most of it as numbers in the book's sets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    namespace: u32,
+    kind: u32,
+    name: Arc<str>,
+    image: u32,
+    running: u32,
+}
+
 #[derive(Debug, Clone)]
-pub struct Written(pub Arc<Image>);
+struct Entry {
+    owners: u32,
+    containers: u32,
+    release: u32,
+    pods: u32,
+    ticket: Ticket,
+}
+
+/// An image, the same where it is written the same.
+#[derive(Debug, Clone)]
+struct Written(Arc<Image>);
 
 impl PartialEq for Written {
     fn eq(&self, other: &Self) -> bool {
@@ -36,87 +88,59 @@ impl PartialEq for Written {
 
 impl Eq for Written {}
 
-impl PartialOrd for Written {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl Hash for Written {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.written.hash(state);
     }
 }
 
-impl Ord for Written {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.written.cmp(&other.0.written)
-    }
+/// The number of a value in its set.
+fn number<T: Hash + Eq>(set: &mut IndexSet<T>, value: T) -> u32 {
+    u32::try_from(set.insert_full(value).0).expect("a run has fewer than 2^32 sightings")
 }
 
-/// Containers of a row, by kind and name: sorted, and shared by rows that have the same.
-pub type Containers = Arc<[(ContainerKind, Arc<str>)]>;
-
-/// One row: who runs it, and under which ticket its dossier is.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// The controllers from the pod up.
-    pub owners: Arc<[Workload]>,
-    /// The containers.
-    pub containers: Containers,
-    /// What the first pod says of the release that made it.
-    pub release: Option<Arc<ReleaseHint>>,
-    /// How many pods; zero where none was seen.
-    pub pods: u32,
-    /// The dossier's ticket.
-    pub ticket: Ticket,
-}
-
-/// All rows so far. A large cluster has a hundred thousand: what rows have in common they share.
-#[derive(Debug, Clone, Default)]
-pub struct RowBook {
-    rows: BTreeMap<RowKey, Row>,
-    sightings: usize,
-    /// The pod whose sightings come now, and the images of it that were entered.
-    pod: Option<u128>,
-    of_pod: Vec<(Written, Running)>,
-    containers: HashSet<Containers>,
+/// The value of a number.
+fn value<T>(set: &IndexSet<T>, number: u32) -> &T {
+    &set[number as usize]
 }
 
 impl RowBook {
     /// Enters one sighting. The sightings of one pod come one after another.
     pub fn enter(&mut self, sighting: Sighting, ticket: Ticket) {
         self.sightings += 1;
-        let key = RowKey {
-            namespace: sighting.namespace,
-            workload: sighting.workload,
-            image: Written(sighting.image),
-            running: sighting.running,
+        let key = Key {
+            namespace: number(&mut self.namespaces, sighting.namespace),
+            kind: number(&mut self.kinds, sighting.workload.kind),
+            name: sighting.workload.name,
+            image: number(&mut self.images, Written(sighting.image)),
+            running: number(&mut self.running, sighting.running),
         };
         let is_another = sighting.pod.is_none() || self.pod != sighting.pod;
         if is_another {
             self.pod = sighting.pod;
             self.of_pod.clear();
         }
-        let image = (key.image.clone(), key.running.clone());
+        let image = (key.image, key.running);
         let is_new_to_pod = sighting.pod.is_some() && !self.of_pod.contains(&image);
         if is_new_to_pod {
             self.of_pod.push(image);
         }
-        let row = self.rows.entry(key).or_insert_with(|| Row {
-            owners: sighting.owners,
-            containers: Arc::new([]),
+        let row = self.rows.entry(key).or_insert_with(|| Entry {
+            owners: number(&mut self.owners, sighting.owners),
+            containers: number(&mut self.containers, Arc::new([])),
+            release: number(&mut self.releases, sighting.release),
             pods: 0,
-            release: sighting.release,
             ticket,
         });
         row.pods += u32::from(is_new_to_pod);
         let container = (sighting.container_kind, sighting.container);
+        let containers = value(&self.containers, row.containers);
         if !container.1.is_empty()
-            && let Err(at) = row.containers.binary_search(&container)
+            && let Err(at) = containers.binary_search(&container)
         {
-            let mut all = row.containers.to_vec();
+            let mut all = containers.to_vec();
             all.insert(at, container);
-            let all: Containers = all.into();
-            let known = self.containers.get(&all).map(Arc::clone);
-            row.containers = known.unwrap_or_else(|| {
-                self.containers.insert(Arc::clone(&all));
-                all
-            });
+            row.containers = number(&mut self.containers, all.into());
         }
     }
 
@@ -125,8 +149,33 @@ impl RowBook {
         self.sightings
     }
 
-    /// The rows in the report's order.
-    pub fn iter(&self) -> impl Iterator<Item = (&RowKey, &Row)> {
-        self.rows.iter()
+    /// Puts the rows into the report's order: by namespace, workload, image as written, and what runs.
+    pub fn sort(&mut self) {
+        let Self { rows, namespaces, kinds, images, running, .. } = self;
+        let by = |one: &Key, other: &Key| -> Ordering {
+            let namespace = value(namespaces, one.namespace).cmp(value(namespaces, other.namespace));
+            namespace
+                .then_with(|| value(kinds, one.kind).cmp(value(kinds, other.kind)))
+                .then_with(|| one.name.cmp(&other.name))
+                .then_with(|| value(images, one.image).0.written.cmp(&value(images, other.image).0.written))
+                .then_with(|| value(running, one.running).cmp(value(running, other.running)))
+        };
+        rows.sort_unstable_by(|one, _, other, _| by(one, other));
+    }
+
+    /// The rows, in the order in which they were seen or [sorted](Self::sort).
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().map(|(key, entry)| Row {
+            namespace: value(&self.namespaces, key.namespace).as_ref(),
+            kind: value(&self.kinds, key.kind).as_ref(),
+            workload: &key.name,
+            image: &value(&self.images, key.image).0,
+            running: value(&self.running, key.running),
+            owners: value(&self.owners, entry.owners).as_ref(),
+            containers: value(&self.containers, entry.containers).as_ref(),
+            release: value(&self.releases, entry.release).as_deref(),
+            pods: entry.pods,
+            ticket: entry.ticket,
+        })
     }
 }

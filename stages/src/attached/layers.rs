@@ -149,7 +149,7 @@ pub(super) fn is_relevant(listed: &Listed, wanted: Wanted) -> bool {
 
 /// The layers of a manifest that are understood.
 pub(super) fn layers(listed: &Listed, manifest: &Manifest) -> Vec<Layer> {
-    let Content::Image(image) = &manifest.content else { return Vec::new() };
+    let Content::Image(image) = manifest.content() else { return Vec::new() };
     let of_manifest: BTreeMap<String, String> = image
         .annotations()
         .iter()
@@ -157,7 +157,7 @@ pub(super) fn layers(listed: &Listed, manifest: &Manifest) -> Vec<Layer> {
         .chain(&listed.annotations)
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let artifact_type = artifact_type(image);
+    let artifact_type = artifact_type(&image);
     image
         .layers()
         .iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use oci_spec::image::Descriptor;
 use provenance_engine::Failure;
 use provenance_model::trust::Place;
@@ -17,6 +18,9 @@ use crate::tag_lists::TagLists;
 /// ([BuildKit](https://docs.docker.com/build/metadata/attestations/attestation-storage/)).
 const REFERENCE: &str = "vnd.docker.reference.digest";
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+
+/// Places whose answers are kept: those of some thousand images, far more than are examined at once.
+const PLACES: u64 = 4_000;
 
 /// A manifest that is attached, as a place lists it.
 #[derive(Debug, Clone)]
@@ -50,7 +54,12 @@ pub(super) struct Survey {
 
 impl Survey {
     pub(super) fn new(client: Arc<RegistryClient>, lists: Arc<TagLists>) -> Self {
-        Self { client, places: Cache::new(100_000), lists }
+        let places = Cache::builder()
+            .max_capacity(PLACES)
+            // What was used last is used next: by the stages to come.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { client, places, lists }
     }
 
     /// What one place lists for a digest.
@@ -100,7 +109,7 @@ impl Survey {
         let Some(manifest) = self.client.attached_manifest(asking, &tag).await? else {
             return Ok(Vec::new());
         };
-        Ok(match &manifest.content {
+        Ok(match manifest.content() {
             // The referrers tag is an index of what the API would list.
             Content::Index(index) => index.manifests().iter().filter_map(|one| listed(place, one)).collect(),
             Content::Image(_) => vec![Listed {
@@ -135,7 +144,7 @@ fn listed(place: Place, descriptor: &Descriptor) -> Option<Listed> {
 
 /// The attestation manifests of an index that are of one of its platforms.
 pub(super) fn in_index(index: &Manifest, platform: &Digest) -> Vec<Listed> {
-    let Content::Index(content) = &index.content else { return Vec::new() };
+    let Content::Index(content) = index.content() else { return Vec::new() };
     let attests = |descriptor: &&Descriptor| {
         descriptor.annotations().as_ref().is_some_and(|annotations| {
             annotations.get(REFERENCE_TYPE).is_some_and(|kind| kind == "attestation-manifest")

@@ -8,7 +8,7 @@ use provenance_model::{Digest, Dossier, DriftState, Platform, Running};
 
 use super::Attachments;
 use crate::registry::content::{Child, usual_first};
-use crate::registry::{Asking, Content, Manifest, Name};
+use crate::registry::{Asking, Manifest, Name};
 
 /// One digest to ask about.
 #[derive(Debug, Clone)]
@@ -158,7 +158,7 @@ impl Attachments {
         let first = Self::first(digest);
         let Some(index) = index_above(dossier, digest) else { return Ok(first) };
         let index = self.client().manifest(asking, Name::Digest(index)).await?;
-        let index = index.filter(|manifest| matches!(manifest.content, Content::Index(_)));
+        let index = index.filter(|manifest| manifest.is_index());
         Ok(Target { index, ..first })
     }
 }

@@ -351,7 +351,10 @@ impl Scan {
 
     async fn emit(&mut self, pod: &Pod, owners: &Arc<[Workload]>) -> Result<(), ReadError> {
         let namespace = self.interner.text(&pod.metadata.namespace);
-        let workload = owners.last().cloned().unwrap_or_else(|| Workload::new("Pod", &pod.metadata.name));
+        let workload = owners.last().cloned().unwrap_or_else(|| Workload {
+            kind: self.interner.text("Pod"),
+            name: pod.metadata.name.as_str().into(),
+        });
         let place =
             if self.reads_by_namespace { Scope::Namespace(Arc::clone(&namespace)) } else { Scope::Cluster };
         let secrets = match &mut self.pull_secrets {

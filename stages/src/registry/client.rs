@@ -54,7 +54,7 @@ impl Default for Caps {
             pages: 200,
             list_bytes: 16 << 20,
             page_tags: 1000,
-            memo_bytes: 4 << 20,
+            memo_bytes: 2 << 20,
         }
     }
 }

@@ -21,10 +21,9 @@ pub struct Manifest {
     pub digest: Digest,
     /// Its media type.
     pub media_type: String,
-    /// What it says.
-    pub content: Content,
-    /// How many bytes it has.
-    pub bytes: usize,
+    /// Its bytes, which are valid. Taken apart they are some four times as large, and are kept for a while.
+    pub(super) body: Bytes,
+    pub(super) is_index: bool,
     /// When it was fetched, where an earlier run did.
     pub since: Option<Timestamp>,
 }
@@ -45,6 +44,16 @@ pub struct Child {
     pub digest: Digest,
     /// Its platform, where the index names one.
     pub platform: Option<Platform>,
+}
+
+impl Content {
+    fn read(body: &[u8], is_index: bool) -> serde_json::Result<Self> {
+        if is_index {
+            serde_json::from_slice(body).map(Self::Index)
+        } else {
+            serde_json::from_slice(body).map(Self::Image)
+        }
+    }
 }
 
 impl Manifest {
@@ -77,27 +86,41 @@ impl Manifest {
             Some(media_type) if media_type.contains("manifest") => false,
             _ => shape.manifests.is_some(),
         };
-        let content = if is_index {
-            Content::Index(
-                serde_json::from_slice(body).map_err(|error| format!("it is no valid index: {error}"))?,
-            )
-        } else {
-            Content::Image(
-                serde_json::from_slice(body).map_err(|error| format!("it is no valid manifest: {error}"))?,
-            )
-        };
+        let kind = if is_index { "index" } else { "manifest" };
+        Content::read(body, is_index).map_err(|error| format!("it is no valid {kind}: {error}"))?;
         let media_type = media_type.unwrap_or(if is_index {
             "application/vnd.oci.image.index.v1+json"
         } else {
             "application/vnd.oci.image.manifest.v1+json"
         });
         let digest = digest_of(body, expected);
-        Ok(Self { digest, media_type: media_type.to_owned(), content, bytes: body.len(), since: None })
+        // A copy: the bytes can be a part of a buffer that is larger.
+        let body = Bytes::copy_from_slice(body);
+        Ok(Self { digest, media_type: media_type.to_owned(), body, is_index, since: None })
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// What it says.
+    ///
+    /// # Panics
+    ///
+    /// Never: its bytes were read when it was made.
+    pub fn content(&self) -> Content {
+        Content::read(&self.body, self.is_index).expect("what could be read can be read again")
+    }
+
+    /// Whether it is an index.
+    pub fn is_index(&self) -> bool {
+        self.is_index
     }
 
     /// The manifests of an index, without BuildKit's attestations. Empty for an image manifest.
     pub fn children(&self) -> Vec<Child> {
-        let Content::Index(index) = &self.content else { return Vec::new() };
+        let Content::Index(index) = self.content() else { return Vec::new() };
         index
             .manifests()
             .iter()
@@ -116,7 +139,8 @@ impl Manifest {
     /// When it was made, where its annotations say so
     /// ([OCI](https://github.com/opencontainers/image-spec/blob/main/annotations.md)).
     pub fn created_at(&self) -> Option<Timestamp> {
-        let annotations = match &self.content {
+        let content = self.content();
+        let annotations = match &content {
             Content::Index(index) => index.annotations().as_ref(),
             Content::Image(image) => image.annotations().as_ref(),
         };
@@ -125,7 +149,7 @@ impl Manifest {
 
     /// The digest of an image manifest's configuration, which runtimes call the image id.
     pub fn config_digest(&self) -> Option<Digest> {
-        match &self.content {
+        match self.content() {
             Content::Index(_) => None,
             Content::Image(image) => image.config().digest().to_string().parse().ok(),
         }

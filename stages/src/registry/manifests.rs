@@ -23,6 +23,9 @@ use super::client::{
 use super::content::{ACCEPT_MANIFESTS, Manifest, check_digest};
 use super::transport::Question;
 
+/// Answers to HEADs that are kept: of far more images than are examined at once.
+const HEADS: u64 = 4_000;
+
 /// What is known of manifests in this run.
 #[derive(Debug)]
 pub(super) struct Manifests {
@@ -60,13 +63,13 @@ impl Manifests {
                 // What was used last is used next: by the stages to come.
                 .eviction_policy(EvictionPolicy::lru())
                 .weigher(|_, manifest: &Option<Arc<Manifest>>| {
-                    // Taken apart it is some four times as large.
-                    let bytes = manifest.as_ref().map_or(0, |manifest| 4 * manifest.bytes);
+                    let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes());
                     u32::try_from(bytes + 512).unwrap_or(u32::MAX)
                 })
                 .build()
         };
-        Self { content: memo(), today: memo(), heads: Cache::new(100_000) }
+        let heads = Cache::builder().max_capacity(HEADS).eviction_policy(EvictionPolicy::lru()).build();
+        Self { content: memo(), today: memo(), heads }
     }
 }
 
@@ -266,7 +269,7 @@ impl RegistryClient {
         cache.keep_content(asking, &manifest.digest, Some(&manifest.media_type), body).await;
         if let Name::Tag(tag) = name {
             let image = format!("{}/{}:{tag}", asking.registry, asking.repository);
-            cache.name(image, &manifest.digest, &manifest.media_type, manifest.bytes);
+            cache.name(image, &manifest.digest, &manifest.media_type, manifest.bytes());
         }
     }
 

@@ -64,17 +64,17 @@ impl UpdateStage {
 }
 
 impl Stage<Dossier> for UpdateStage {
-    type Found = Update;
+    type Found = Box<Update>;
 
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn slot<'a>(&self, dossier: &'a mut Dossier) -> &'a mut Outcome<Update> {
+    fn slot<'a>(&self, dossier: &'a mut Dossier) -> &'a mut Outcome<Box<Update>> {
         &mut dossier.update
     }
 
-    async fn examine(&self, dossier: &Dossier) -> Result<Outcome<Update>, Failure> {
+    async fn examine(&self, dossier: &Dossier) -> Result<Outcome<Box<Update>>, Failure> {
         let Some(rules) = &self.rules else {
             return Ok(Outcome::Skipped("updates are not asked for (--check-updates=false)".into()));
         };
@@ -118,7 +118,7 @@ impl Stage<Dossier> for UpdateStage {
             let upgrade = Box::pin(examination.compare(dossier, reference, &newest)).await;
             update.upgrade = Some(Box::new(upgrade));
         }
-        Ok(Outcome::Found(update))
+        Ok(Outcome::Found(Box::new(update)))
     }
 }
 

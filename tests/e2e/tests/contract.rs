@@ -48,7 +48,7 @@ async fn ask_everything(host: &str) -> Vec<String> {
             manifest.as_ref().map(|m| (&m.digest, &m.media_type, m.children()))
         ));
         if let Some(manifest) = manifest {
-            let says = match &manifest.content {
+            let says = match manifest.content() {
                 Content::Index(index) => format!("index of {}", index.manifests().len()),
                 Content::Image(image) => format!("image of {} layers", image.layers().len()),
             };

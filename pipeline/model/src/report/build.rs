@@ -18,7 +18,7 @@ use super::types::{
 use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
 use crate::name::Digest;
-use crate::rows::{Row, RowKey, Written};
+use crate::rows::Row;
 use crate::sighting::{Running, Workload};
 
 /// What is known at the end of a run besides rows and dossiers.
@@ -127,10 +127,10 @@ fn run(
     }
 }
 
-pub(super) fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord {
-    let Written(image) = &key.image;
+pub(super) fn record(row: &Row<'_>, dossier: &Dossier) -> ImageRecord {
+    let image = row.image;
     let finding = dossier.digest.found();
-    let running = key.running.manifest();
+    let running = row.running.manifest();
     let digest = running.or_else(|| finding.and_then(|finding| finding.digest.as_ref()));
     let containers: Vec<_> = row
         .containers
@@ -140,13 +140,13 @@ pub(super) fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord 
     ImageRecord {
         image: image.written.clone(),
         digest: digest.map(Digest::to_string),
-        namespace: key.namespace.to_string(),
-        workload: workload(&key.workload),
+        namespace: row.namespace.to_owned(),
+        workload: WorkloadRecord { kind: row.kind.to_owned(), name: row.workload.to_owned() },
         signature: attached::signature(&dossier.signature),
         sbom: attached::sbom(&dossier.sbom),
         provenance: attached::provenance(&dossier.provenance),
         attestations: attached::attestations(&dossier.provenance),
-        update: dossier.update.found().cloned(),
+        update: dossier.update.found().map(|update| (**update).clone()),
         helm_release: None,
         findings: None,
         reference: image.reference.as_ref().ok().map(|reference| ReferenceRecord {
@@ -158,7 +158,7 @@ pub(super) fn record(key: &RowKey, row: &Row, dossier: &Dossier) -> ImageRecord 
         containers: some_unless_empty(containers),
         pods: (row.pods > 0).then_some(row.pods as usize),
         owners: some_unless_empty(row.owners.iter().map(workload).collect()),
-        drift: drift(&dossier.digest, &key.running),
+        drift: drift(&dossier.digest, row.running),
         platform: finding.and_then(|finding| finding.platform.as_ref()).map(ToString::to_string),
         platforms: finding
             .map(|finding| finding.platforms.iter().map(ToString::to_string).collect())

@@ -36,7 +36,7 @@ enum Rows {
 #[derive(Debug)]
 struct Material {
     seen: RowBook,
-    found: Vec<Dossier>,
+    found: Box<[Box<Dossier>]>,
     links: Links,
 }
 
@@ -46,7 +46,13 @@ impl Draft {
     /// # Panics
     ///
     /// When a row's ticket is not of these dossiers, which the ledger excludes.
-    pub fn new(seen: RowBook, found: Vec<Dossier>, releases: &[ReleaseDossier], closing: Closing) -> Self {
+    pub fn new(
+        mut seen: RowBook,
+        found: Box<[Box<Dossier>]>,
+        releases: &[ReleaseDossier],
+        closing: Closing,
+    ) -> Self {
+        seen.sort();
         let links = Links::new(releases);
         let (sightings, subjects) = (seen.sightings(), found.len());
         let mut linked = links.collect();
@@ -102,11 +108,11 @@ impl Rows {
     fn iter(&self) -> Box<dyn Iterator<Item = (Option<usize>, Cow<'_, ImageRecord>)> + '_> {
         match self {
             Self::Made(rows) => Box::new(rows.iter().map(|row| (None, Cow::Borrowed(row)))),
-            Self::Of(material) => Box::new(material.seen.iter().map(move |(key, row)| {
+            Self::Of(material) => Box::new(material.seen.iter().map(move |row| {
                 let Material { found, links, .. } = &**material;
-                let mut record = record(key, row, &found[row.ticket.index()]);
+                let mut record = record(&row, &found[row.ticket.index()]);
                 record.findings = Some(broken_by(&record));
-                let link = links.of(&record, row.release.as_deref());
+                let link = links.of(&record, row.release);
                 record.helm_release = link.map(|(at, by)| links.link(at, by));
                 (link.map(|(at, _)| at), Cow::Owned(record))
             })),
