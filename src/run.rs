@@ -2,7 +2,7 @@
 //! sighting that was read has its row.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use provenance_engine::{Crew, Ledger, Line, Running, StageCount, Stop, collate};
@@ -96,7 +96,7 @@ pub async fn examine(
     order: &Order,
     watch: impl FnOnce(Watch),
 ) -> Result<Draft, DiscoveryError> {
-    let started_at = Timestamp::now();
+    let (started_at, began) = (Timestamp::now(), Instant::now());
     tracing::info!(version = crate::VERSION, "run started");
     let stop = &order.stop;
     let mut crew = Crew::new();
@@ -173,6 +173,7 @@ pub async fn examine(
         peak_memory_bytes: metrics::memory().map(|(_, peak)| peak),
         started_at,
         ended_at: Timestamp::now(),
+        took: began.elapsed(),
         version: crate::VERSION.to_owned(),
         cluster_name: about.cluster_name,
         discovery,

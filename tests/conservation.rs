@@ -167,6 +167,7 @@ async fn run(
         peak_memory_bytes: None,
         started_at: jiff::Timestamp::UNIX_EPOCH,
         ended_at: jiff::Timestamp::UNIX_EPOCH,
+        took: Duration::ZERO,
         version: "test".into(),
         cluster_name: None,
         discovery: Discovery::default(),

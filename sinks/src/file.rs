@@ -265,6 +265,7 @@ mod tests {
             peak_memory_bytes: None,
             started_at: time,
             ended_at: time,
+            took: std::time::Duration::ZERO,
             version: "test".into(),
             cluster_name: None,
             discovery: Discovery::default(),

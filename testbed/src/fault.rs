@@ -19,6 +19,8 @@ pub enum Effect {
     Delay(Duration),
     /// Never answers.
     Hang,
+    /// The server goes down: every connection is cut, and none is taken for so long.
+    Restart(Duration),
     /// Sends half of the answer and then cuts the connection.
     Cut,
     /// Flips a byte of the answer's body, length and headers as they were.

@@ -12,8 +12,10 @@ pub struct Logged {
     pub path: String,
     /// The `Authorization` header, if there was one.
     pub authorization: Option<String>,
-    /// The status it was answered with.
+    /// The status it was answered with; 0 where it was not.
     pub status: u16,
+    /// Whether a fault struck it.
+    pub is_struck: bool,
     /// When.
     pub at: Instant,
 }

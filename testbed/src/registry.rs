@@ -3,6 +3,7 @@
 //! tags in pages, referrers with and without the API, and three ways to ask for credentials.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -154,6 +155,11 @@ impl Registry {
     /// What was asked so far, in order.
     pub fn log(&self) -> Vec<Logged> {
         self.server.shared.log.all()
+    }
+
+    /// How many floods a client read to their end.
+    pub fn floods_taken(&self) -> usize {
+        self.server.shared.floods_taken.load(Ordering::Relaxed)
     }
 
     /// Forgets what was asked so far.

@@ -69,6 +69,10 @@ pub enum Wrong {
     EndlessPages,
     /// It is answered so many seconds later.
     Delay(f64),
+    /// The server goes down with it, and comes up again so many seconds later.
+    Restart(f64),
+    /// Its continue token has expired, and the list must be read again from its start (the Kubernetes API).
+    Expired,
     /// It is answered with so many bytes of nothing.
     Flood(usize),
     /// It is answered with this status, and so many seconds to wait.
@@ -85,8 +89,14 @@ pub enum Wrong {
 /// What random faults are about.
 const PLACES: [&str; 8] =
     ["", "/manifests/", "/referrers/", "/tags/list", "/blobs/", "/manifests/v", ".sig", "app0003"];
+/// What random faults of the Kubernetes API are about.
+const API_PLACES: [&str; 4] = ["", "/pods", "/serviceaccounts", "continue="];
 /// What they answer.
 const STATUSES: [u16; 8] = [401, 403, 404, 418, 429, 500, 502, 503];
+
+/// How the Kubernetes API says that a continue token is too old, and gives no other.
+const EXPIRED: &str = r#"{"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired",
+    "message": "The provided continue parameter is too old to display a consistent list result.", "code": 410}"#;
 
 fn surely() -> f64 {
     1.0
@@ -141,16 +151,17 @@ impl Planned {
             number if number == registries => "*".to_owned(),
             number => format!("registry-{number}"),
         };
-        let on =
-            if of_api { ["", "/pods", "/secrets"][random.usize(0..3)] } else { PLACES[random.usize(0..8)] };
+        let on = if of_api { API_PLACES[random.usize(0..4)] } else { PLACES[random.usize(0..8)] };
         // A registry that answers in good form what is not so cannot be found out: only content has a digest.
         let has_digest = on == "/manifests/" || on == "/blobs/";
-        let effect = match random.u8(0..12) {
+        let effect = match random.u8(0..13) {
+            _ if on == "continue=" => Wrong::Expired,
             0 => Wrong::Hang,
             1 | 2 => Wrong::Cut,
             3 if has_digest => Wrong::Corrupt,
             4 => Wrong::Delay(f64::from(random.u32(1..400)) / 1000.0),
-            5 => Wrong::Flood(20 << 20),
+            5 => Wrong::Flood(64 << 20),
+            6 => Wrong::Restart(f64::from(random.u32(1..400)) / 1000.0),
             _ => {
                 // Without a digest 404 is an answer: that there are no referrers.
                 let status = STATUSES[random.usize(0..8)];
@@ -181,6 +192,12 @@ impl Wrong {
             Self::Corrupt => Effect::Corrupt,
             Self::EndlessPages => Effect::EndlessPages,
             Self::Delay(seconds) => Effect::Delay(Duration::from_secs_f64(*seconds)),
+            Self::Restart(seconds) => Effect::Restart(Duration::from_secs_f64(*seconds)),
+            Self::Expired => Effect::Answer {
+                status: 410,
+                headers: vec![("content-type".into(), "application/json".into())],
+                body: EXPIRED.into(),
+            },
             Self::Flood(bytes) => Effect::Flood(*bytes),
             Self::Status { status, retry_after: Some(seconds) } => Effect::retry_after(*status, *seconds),
             Self::Status { status, retry_after: None } => Effect::status(*status),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +119,25 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     pub(crate) latency: Mutex<Duration>,
     pub(crate) throttle: Mutex<Option<Throttle>>,
-    pages: std::sync::atomic::AtomicUsize,
+    pages: AtomicUsize,
+    /// Floods of which every byte was taken.
+    pub(crate) floods_taken: Arc<AtomicUsize>,
+    /// Until when the server is down.
+    down_until: Mutex<Option<Instant>>,
+    went_down: Notify,
+}
+
+impl Shared {
+    /// How long the server is still down.
+    fn down(&self) -> Option<Duration> {
+        let until = *self.down_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.and_then(|until| until.checked_duration_since(Instant::now()))
+    }
+
+    fn go_down(&self, time: Duration) {
+        *self.down_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + time);
+        self.went_down.notify_one();
+    }
 }
 
 impl Server {
@@ -134,12 +154,22 @@ impl Server {
             }
         };
         let router = Router::new().fallback(handler);
-        let ended = stop.clone();
+        let (ended, state) = (stop.clone(), Arc::clone(&shared));
         let task = tokio::spawn(async move {
-            let serving = axum::serve(listener, router).into_future();
-            tokio::select! {
-                _ = serving => {}
-                () = ended.cancelled() => {}
+            let mut listener = listener;
+            loop {
+                let serving = axum::serve(listener, router.clone()).into_future();
+                tokio::select! {
+                    _ = serving => return,
+                    () = ended.cancelled() => return,
+                    () = state.went_down.notified() => {}
+                }
+                while let Some(time) = state.down() {
+                    tokio::time::sleep(time).await;
+                }
+                // Somebody else can have taken the port meanwhile; then it stays down.
+                let Ok(again) = TcpListener::bind(address).await else { return };
+                listener = again;
             }
         });
         Ok(Self { address, shared, stop, task: Mutex::new(Some(task)) })
@@ -186,8 +216,8 @@ async fn handle(
         body,
     };
 
-    if stop.is_cancelled() {
-        // A stopped server closes the connections it still has.
+    if stop.is_cancelled() || shared.down().is_some() {
+        // A server that is down closes the connections it still has.
         return response(Reply::new(200, "stopped"), How::Cut, &asked.method);
     }
     let latency = *shared.latency.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,11 +227,13 @@ async fn handle(
     if let Some(throttle) = &mut *shared.throttle.lock().unwrap_or_else(PoisonError::into_inner)
         && let Some(refusal) = throttle.refuse()
     {
-        log(&shared, &asked, &path_and_query, 429);
+        log(&shared, &asked, &path_and_query, 429, true);
         return response(refusal, How::Whole, &asked.method);
     }
     let line = format!("{} {path_and_query}", asked.method);
-    let (reply, how) = match shared.faults.strike(&line) {
+    let effect = shared.faults.strike(&line);
+    let is_struck = effect.is_some();
+    let (reply, how) = match effect {
         None => (service.answer(&asked, &own), How::Whole),
         Some(Effect::Answer { status, headers, body }) => {
             let mut response = response(Reply::new(status, body), How::Whole, &asked.method);
@@ -212,7 +244,7 @@ async fn handle(
                     .headers_mut()
                     .insert(name, value.parse().expect("a test orders valid header values"));
             }
-            log(&shared, &asked, &path_and_query, status);
+            log(&shared, &asked, &path_and_query, status, true);
             return response;
         }
         Some(Effect::Delay(delay)) => {
@@ -220,8 +252,13 @@ async fn handle(
             (service.answer(&asked, &own), How::Whole)
         }
         Some(Effect::Hang) => {
-            log(&shared, &asked, &path_and_query, 0);
+            log(&shared, &asked, &path_and_query, 0, true);
             std::future::pending().await
+        }
+        Some(Effect::Restart(time)) => {
+            shared.go_down(time);
+            log(&shared, &asked, &path_and_query, 0, true);
+            return response(Reply::new(200, "going down"), How::Cut, &asked.method);
         }
         Some(Effect::Cut) => (service.answer(&asked, &own), How::Cut),
         Some(Effect::Corrupt) => {
@@ -234,35 +271,39 @@ async fn handle(
             reply.body = bytes.into();
             (reply, How::Whole)
         }
-        Some(Effect::Flood(bytes)) => (Reply::new(200, ""), How::Flood(bytes)),
+        Some(Effect::Flood(bytes)) => {
+            (Reply::new(200, ""), How::Flood(bytes, Arc::clone(&shared.floods_taken)))
+        }
         Some(Effect::Redirect(to)) => {
             (Reply::new(307, "").with("location", format!("{to}{path_and_query}")), How::Whole)
         }
         Some(Effect::EndlessPages) => {
-            let page = shared.pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let page = shared.pages.fetch_add(1, Ordering::Relaxed);
             (service.endless(&asked, page), How::Whole)
         }
     };
-    log(&shared, &asked, &path_and_query, reply.status.as_u16());
+    log(&shared, &asked, &path_and_query, reply.status.as_u16(), is_struck);
     response(reply, how, &asked.method)
 }
 
-fn log(shared: &Shared, asked: &Asked, path_and_query: &str, status: u16) {
+fn log(shared: &Shared, asked: &Asked, path_and_query: &str, status: u16, is_struck: bool) {
     shared.log.push(Logged {
         method: asked.method.to_string(),
         path: path_and_query.to_owned(),
         authorization: asked.header("authorization").map(str::to_owned),
         status,
+        is_struck,
         at: Instant::now(),
     });
 }
 
 /// How a reply's body is sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum How {
     Whole,
     Cut,
-    Flood(usize),
+    /// So many bytes, and the count of floods that were taken to the end.
+    Flood(usize, Arc<AtomicUsize>),
 }
 
 fn response(reply: Reply, how: How, method: &Method) -> Response {
@@ -282,12 +323,14 @@ fn response(reply: Reply, how: How, method: &Method) -> Response {
             let cut = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut by order");
             Body::from_stream(futures::stream::iter([Ok(half), Err(cut)]))
         }
-        How::Flood(bytes) => {
+        How::Flood(bytes, taken) => {
             let chunk = Bytes::from(vec![b' '; 64 * 1024]);
             let chunks = bytes.div_ceil(chunk.len());
-            Body::from_stream(futures::stream::iter(
-                (0..chunks).map(move |_| Ok::<_, Infallible>(chunk.clone())),
-            ))
+            let last = chunks.saturating_sub(1);
+            Body::from_stream(futures::stream::iter((0..chunks).map(move |number| {
+                taken.fetch_add(usize::from(number == last), Ordering::Relaxed);
+                Ok::<_, Infallible>(chunk.clone())
+            })))
         }
     };
     builder.body(body).expect("the testbed's headers are valid")

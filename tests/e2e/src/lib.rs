@@ -1,6 +1,7 @@
 //! Real servers for the end-to-end tests: started on loopback, stopped when dropped. `tests/e2e/install`
 //! installs them; a server that is missing fails the test with that line.
 
+pub mod cgroup;
 pub mod chart;
 pub mod cluster;
 pub mod dashboard;

@@ -3,25 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use provenance_e2e::otelcol::{Otelcol, Span};
-use provenance_e2e::process::{Server, free_port, is_listening, run};
+use provenance_e2e::process::{Server, free_port, is_listening, open_kubeconfig, run};
 use provenance_e2e::{Dashboard, collector, tool};
 use provenance_model::report::Report;
 use provenance_testbed::Fleet;
-
-fn kubeconfig(folder: &Path, url: &str) -> PathBuf {
-    let file = folder.join("kubeconfig");
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\nusers: []\n\
-         contexts: [{{name: c, context: {{cluster: c, user: ''}}}}]\nclusters: [{{name: c, cluster: {{server: '{url}'}}}}]\n"
-    );
-    std::fs::write(&file, text).unwrap();
-    file
-}
 
 fn collect(kubeconfig: &Path, reports: &Path, endpoint: &str) -> Command {
     let mut command = Command::new(collector());
@@ -93,7 +83,7 @@ async fn a_run_is_one_tree_from_the_command_to_the_dashboards_answer() {
     let served = Dashboard::start(folder.path(), &["--otlp-endpoint", &endpoint]);
     let reports = folder.path().join("reports");
     let metrics = folder.path().join("metrics.prom");
-    let status = collect(&kubeconfig(folder.path(), &fleet.kube.url()), &reports, &endpoint)
+    let status = collect(&open_kubeconfig(folder.path(), &fleet.kube.url()), &reports, &endpoint)
         .args(["--report-output", "pvc,http", "--report-upload-url"])
         .arg(format!("http://{}/internal/reports", served.internal))
         .arg("--metrics-file")
@@ -145,7 +135,7 @@ async fn a_run_that_is_told_to_stop_sends_its_whole_tree() {
     fleet.attach_some(60);
     let reports = folder.path().join("reports");
     let endpoint = format!("http://127.0.0.1:{}", backend.http);
-    let mut child = collect(&kubeconfig(folder.path(), &fleet.kube.url()), &reports, &endpoint)
+    let mut child = collect(&open_kubeconfig(folder.path(), &fleet.kube.url()), &reports, &endpoint)
         .args(["--otlp-protocol", "http/protobuf", "--stop-grace", "0s"])
         .spawn()
         .unwrap();
@@ -176,7 +166,7 @@ async fn a_run_that_fails_sends_its_tree_and_its_metrics_go_to_a_pushgateway_all
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
     let mut gateway = Server::start("pushgateway", command, folder.path());
     gateway.until_ready(async || is_listening(port).await).await;
-    let nobody = kubeconfig(folder.path(), &format!("http://127.0.0.1:{}", free_port()));
+    let nobody = open_kubeconfig(folder.path(), &format!("http://127.0.0.1:{}", free_port()));
     let endpoint = format!("http://127.0.0.1:{}", backend.grpc);
     let pushed_to = format!("http://127.0.0.1:{port}");
     let ended = collect(&nobody, &folder.path().join("reports"), &endpoint)

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use provenance_e2e::scan::scan;
 use provenance_e2e::{Kind, RealRegistry, collector};
 use provenance_engine::{Failure, FailureKind};
 use provenance_model::report::Report;
@@ -22,13 +23,19 @@ struct Pki {
 }
 
 fn pki() -> Pki {
+    pki_until(4096)
+}
+
+/// The same; its certificates are good until the beginning of this year.
+fn pki_until(year: i32) -> Pki {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let issue = |name: &str| {
         let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let certificate = params.signed_by(&key, &authority).unwrap();
         (certificate.pem(), key.serialize_pem())
     };
     let (server, server_key) = issue("localhost");
@@ -73,6 +80,36 @@ async fn a_private_authority_is_trusted_when_it_is_named_and_only_then() {
     let mut tls = Tls::default();
     tls.trust(pki.authority.as_bytes()).unwrap();
     assert_eq!(ask(&registry, tls).await, Ok(false), "an empty registry has no such image");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_has_expired_is_told_as_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = pki_until(2020);
+    let registry = tls_registry(folder.path(), &pki, false).await;
+    let mut tls = Tls::default();
+    tls.trust(pki.authority.as_bytes()).unwrap();
+    let failure = ask(&registry, tls).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Connection);
+    assert!(failure.message.contains("expired"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_resolve_fails_its_own_rows_and_is_told_as_that() {
+    let registry = Registry::start().await.unwrap();
+    registry.push("team/app", "1", &BuiltImage::single("app"));
+    let there = format!("{}/team/app:1", registry.host());
+    let scan = move || {
+        let images = ["registry.invalid/team/app:1", "registry.invalid/team/other:1", there.as_str()];
+        scan(&images, &["--registry-timeout", "5s", "--registry-patience", "10s"])
+    };
+    let report = tokio::task::spawn_blocking(scan).await.unwrap();
+    assert_eq!((report.images.len(), report.summary.failed_images), (3, Some(2)));
+    for row in report.images.iter().filter(|row| row.image.starts_with("registry.invalid")) {
+        let stages = row.stages.as_ref().unwrap();
+        let reason = &stages.digest.as_ref().unwrap().reason.as_ref().unwrap().message;
+        assert!(reason.contains("lookup") && reason.contains("registry.invalid"), "{reason}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

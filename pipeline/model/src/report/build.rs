@@ -1,6 +1,7 @@
 //! Makes the report of what was seen and what was found.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use provenance_engine::Outcome;
@@ -28,6 +29,8 @@ pub struct Closing {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
+    /// How long it took. The clock can have been set meanwhile.
+    pub took: Duration,
     /// The collector's version.
     pub version: String,
     /// The cluster's name, as configured.
@@ -109,7 +112,7 @@ fn run(
     registries.sort_by(|a, b| a.host.cmp(&b.host));
     Run {
         started_at: closing.started_at,
-        duration_seconds: closing.ended_at.duration_since(closing.started_at).as_secs_f64(),
+        duration_seconds: closing.took.as_secs_f64(),
         partial: !partial_reasons.is_empty(),
         partial_reasons,
         sightings,
