@@ -1,5 +1,8 @@
 //! Runs the collector as a process of its own, and measures it.
 
+#[allow(dead_code, reason = "each bench uses its own part")]
+pub(crate) mod world;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -17,6 +20,18 @@ pub(crate) fn kubeconfig(folder: &Path, url: &str) -> PathBuf {
     .expect("writing to a string does not fail");
     std::fs::write(&file, text).expect("the temporary folder is writable");
     file
+}
+
+/// The collector, under the profiler that `PROVENANCE_BENCH_UNDER` names: `heaptrack`, `perf record -g`, `valgrind --tool=callgrind`.
+#[allow(dead_code, reason = "each bench uses its own part")]
+pub(crate) fn collector() -> Command {
+    let program = env!("CARGO_BIN_EXE_provenance-collector");
+    let under = std::env::var("PROVENANCE_BENCH_UNDER").unwrap_or_default();
+    let mut words = under.split_whitespace();
+    let Some(profiler) = words.next() else { return Command::new(program) };
+    let mut command = Command::new(profiler);
+    command.args(words).arg(program);
+    command
 }
 
 /// What a process took.
@@ -42,8 +57,12 @@ pub(crate) fn run(command: &mut Command) -> Measured {
     let (mut cpu, mut peak_kib) = (Duration::ZERO, 0);
     // The kernel keeps both only while the process lives, so they are read until it ends.
     loop {
-        if let Some(now) = peak_of(&process) {
-            peak_kib = peak_kib.max(now);
+        // What a shell or a profiler starts counts, the largest of them.
+        let children = std::fs::read_to_string(process.join(format!("task/{}/children", child.id())));
+        let children = children.unwrap_or_default();
+        let below = children.split_whitespace().map(|id| PathBuf::from(format!("/proc/{id}")));
+        for one in below.chain([process.clone()]) {
+            peak_kib = peak_kib.max(peak_of(&one).unwrap_or_default());
         }
         if let Some(now) = cpu_of(&process) {
             cpu = cpu.max(now);
@@ -64,7 +83,8 @@ fn peak_of(process: &Path) -> Option<u64> {
 fn cpu_of(process: &Path) -> Option<Duration> {
     let stat = std::fs::read_to_string(process.join("stat")).ok()?;
     let fields: Vec<_> = stat.rsplit(')').next()?.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // Its own, and that of the children it has waited for.
+    let ticks: u64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
     // Linux counts in hundredths of a second, whatever the machine.
     Some(Duration::from_millis(ticks * 10))
 }

@@ -64,7 +64,7 @@ pub fn now() -> Option<Measured> {
 }
 
 /// The names, what they say, and whether they only grow: known before anything is measured.
-pub(super) const NAMES: [(&str, &str, bool); 28] = [
+pub(super) const NAMES: [(&str, &str, bool); 32] = [
     ("provenance_run_seconds", "How long the run has taken.", false),
     ("provenance_run_exit_status", "The exit status of a run that has ended.", false),
     ("provenance_run_end_time_seconds", "When the run ended, in seconds since 1970.", false),
@@ -96,6 +96,10 @@ pub(super) const NAMES: [(&str, &str, bool); 28] = [
     ("provenance_cache_bytes_total", "Bytes of content that came from the cache.", true),
     ("process_resident_memory_bytes", "Resident memory.", false),
     ("process_peak_resident_memory_bytes", "The most resident memory so far.", false),
+    ("tokio_workers", "Workers of the runtime.", false),
+    ("tokio_alive_tasks", "Tasks of the runtime that have not ended.", false),
+    ("tokio_global_queue_depth", "Tasks that wait for any worker.", false),
+    ("tokio_worker_parks_total", "How often workers had nothing to do, added up.", true),
     ("tokio_worker_busy_seconds_total", "How long the runtime's workers were busy, added up.", true),
 ];
 
@@ -159,6 +163,11 @@ pub fn families(measured: &Measured) -> Vec<Family> {
         let metrics = runtime.metrics();
         let busy: Duration =
             (0..metrics.num_workers()).map(|at| metrics.worker_total_busy_duration(at)).sum();
+        let parks: u64 = (0..metrics.num_workers()).map(|at| metrics.worker_park_count(at)).sum();
+        add("tokio_workers", &[], count(metrics.num_workers()));
+        add("tokio_alive_tasks", &[], count(metrics.num_alive_tasks()));
+        add("tokio_global_queue_depth", &[], count(metrics.global_queue_depth()));
+        add("tokio_worker_parks_total", &[], big(parks));
         add("tokio_worker_busy_seconds_total", &[], busy.as_secs_f64());
     }
     NAMES

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::metrics::{AsyncInstrument, MeterProvider as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_http::{HttpClient, HttpError};
@@ -132,38 +132,18 @@ fn resource(telemetry: &Telemetry) -> Resource {
 fn observe(provider: &SdkMeterProvider) {
     let meter = provider.meter("provenance-collector");
     for (name, help, is_counter) in metrics::NAMES {
-        let read = move || -> Vec<(Vec<KeyValue>, f64)> {
-            let Some(measured) = metrics::now() else { return Vec::new() };
-            let families = metrics::families(&measured);
-            let samples =
-                families.into_iter().filter(|family| family.name == name).flat_map(|family| family.samples);
-            samples
-                .map(|(labels, value)| {
-                    let labels = labels.into_iter().map(|(label, value)| KeyValue::new(label, value));
-                    (labels.collect(), value)
-                })
-                .collect()
+        let tell = move |observer: &dyn AsyncInstrument<f64>| {
+            let Some(measured) = metrics::now() else { return };
+            let families = metrics::families(&measured).into_iter().filter(|family| family.name == name);
+            for (labels, value) in families.flat_map(|family| family.samples) {
+                let labels = labels.into_iter().map(|(label, value)| KeyValue::new(label, value));
+                observer.observe(value, &labels.collect::<Vec<_>>());
+            }
         };
         if is_counter {
-            meter
-                .f64_observable_counter(name)
-                .with_description(help)
-                .with_callback(move |observer| {
-                    for (labels, value) in read() {
-                        observer.observe(value, &labels);
-                    }
-                })
-                .build();
+            meter.f64_observable_counter(name).with_description(help).with_callback(tell).build();
         } else {
-            meter
-                .f64_observable_gauge(name)
-                .with_description(help)
-                .with_callback(move |observer| {
-                    for (labels, value) in read() {
-                        observer.observe(value, &labels);
-                    }
-                })
-                .build();
+            meter.f64_observable_gauge(name).with_description(help).with_callback(tell).build();
         }
     }
 }

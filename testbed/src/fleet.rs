@@ -31,10 +31,14 @@ impl Fleet {
     /// Takes every fault back, and forgets what was asked.
     pub fn clear(&self) {
         self.kube.clear_faults();
-        for registry in self.registries.values() {
-            registry.clear_faults();
-            registry.clear_log();
-        }
+        self.registries.values().for_each(Registry::clear_faults);
+        self.clear_logs();
+    }
+
+    /// Forgets what was asked.
+    pub fn clear_logs(&self) {
+        self.kube.clear_log();
+        self.registries.values().for_each(Registry::clear_log);
     }
 
     /// So many pods over so many images, each in a repository of its own, with this latency everywhere. Every

@@ -157,6 +157,11 @@ impl KubeApi {
         self.server.shared.log.all()
     }
 
+    /// Forgets what was asked so far.
+    pub fn clear_log(&self) {
+        self.server.shared.log.clear();
+    }
+
     /// Stops: connections are refused from now on.
     pub async fn stop(&self) {
         self.server.stop().await;

@@ -103,6 +103,15 @@ fn surely() -> f64 {
 }
 
 impl Scenario {
+    /// Reads a scenario file, YAML or JSON.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none, with the place and the reason.
+    pub fn read(text: &str) -> Result<Self, String> {
+        serde_saphyr::from_str(text).map_err(|error| format!("it is no scenario of faults: {error}"))
+    }
+
     /// A scenario made up of a seed: one to five faults anywhere, in a world of so many registries.
     pub fn random(seed: u64, registries: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -201,6 +210,35 @@ impl Wrong {
             Self::Flood(bytes) => Effect::Flood(*bytes),
             Self::Status { status, retry_after: Some(seconds) } => Effect::retry_after(*status, *seconds),
             Self::Status { status, retry_after: None } => Effect::status(*status),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_read_as_it_is_written_and_what_is_none_is_refused() {
+        let text = "seed: 7\nfaults:\n  - {host: registry-0, on: /manifests/, probability: 0.3, effect: {status: 503, retryAfter: 1}}\n  \
+                    - {host: api, times: 1, after: 2, effect: cut}\n  - {host: '*', from: 0.5, until: 1.5, effect: {delay: 0.2}}\n  \
+                    - {host: api, on: continue=, effect: expired}\n  - {host: registry-1, effect: {restart: 0.3}}\n";
+        let scenario = Scenario::read(text).unwrap();
+        assert_eq!((scenario.seed, scenario.faults.len()), (7, 5));
+        assert_eq!(scenario.faults[0].effect, Wrong::Status { status: 503, retry_after: Some(1) });
+        assert_eq!((scenario.faults[1].probability, scenario.faults[1].after), (1.0, 2));
+        for seed in 0..200 {
+            let made_up = Scenario::random(seed, 2);
+            let written = serde_json::to_string(&made_up).unwrap();
+            assert_eq!(Scenario::read(&written).unwrap(), made_up, "{written}");
+        }
+        for wrong in [
+            "faults: [{host: a, effect: explode}]",
+            "faults: [{host: a}]",
+            "faults: [{hosts: a, effect: cut}]",
+        ] {
+            let why = Scenario::read(wrong).unwrap_err();
+            assert!(why.starts_with("it is no scenario of faults: "), "{why}");
         }
     }
 }
