@@ -43,6 +43,9 @@ site: ## Builds the documents as a site in target/site (needs mdbook)
 .PHONY: bench
 bench: ## Prints the figures of docs/benchmarks.md
 	$(CARGO) bench --locked --bench pipeline
+	$(CARGO) bench --locked --bench growth
+	$(CARGO) bench --locked --bench sweep
+	$(CARGO) bench --locked --bench by_hand
 	$(CARGO) bench --locked --bench pacing
 	$(CARGO) bench --locked --bench lists
 	$(CARGO) bench --locked --bench serving

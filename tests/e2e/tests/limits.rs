@@ -1,6 +1,7 @@
 //! A run where the machine is not kind: too little memory, a clock that is set while it works.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use provenance_e2e::cgroup::Cgroup;
 use provenance_e2e::collector;
 use provenance_e2e::process::open_kubeconfig;
 use provenance_model::report::Report;
-use provenance_testbed::Fleet;
+use provenance_testbed::{Fleet, Logged};
 
 fn collect(folder: &Path, fleet: &Fleet) -> Command {
     let mut command = Command::new(collector());
@@ -51,11 +52,16 @@ async fn sixty_four_mebibytes_are_enough_for_ten_thousand_pods_and_too_little_me
     );
     assert_eq!(left(folder.path()), Vec::<String>::new());
 
+    fleet.clear_logs();
     let group = Cgroup::with_memory(64 << 20);
     let status = group.run(&command).status().unwrap();
     assert!(status.success(), "{status}");
     let report = latest(folder.path());
     assert_eq!((report.images.len(), report.summary.failed_images), (10_000, Some(0)));
+    // One listing of each kind, in pages of 500: nothing is asked twice.
+    let asked: Vec<_> = fleet.kube.log().iter().map(Logged::line).collect();
+    assert_eq!(asked.iter().filter(|line| line.contains("/pods?")).count(), 20, "{asked:#?}");
+    assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), asked.len(), "{asked:#?}");
 }
 
 /// The library that makes a process see another time.
