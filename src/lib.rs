@@ -21,6 +21,7 @@ pub mod serve;
 pub mod shutdown;
 pub mod table;
 pub mod telemetry;
+pub mod terminal;
 pub mod topology;
 pub mod trust;
 

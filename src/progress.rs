@@ -2,27 +2,16 @@
 //! us waiting.
 
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provenance_stages::registry::{GateView, RegistryClient};
 
 use crate::run::{Seen, Watch};
+use crate::terminal;
 
 const EVERY: Duration = Duration::from_millis(200);
-
-/// The line that is shown, for log lines to step around.
-static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
-
-/// Does something on stderr while the line is out of the way.
-pub fn aside<T>(work: impl FnOnce() -> T) -> T {
-    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match shown {
-        Some(bar) => bar.suspend(work),
-        None => work(),
-    }
-}
 
 /// A line that is kept up to date until it is dropped.
 #[derive(Debug)]
@@ -39,7 +28,7 @@ impl Progress {
         let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+        terminal::show(Some(bar.clone()));
         let task = tokio::spawn(async move {
             loop {
                 bar.set_message(message(&watch, &client.gates()));
@@ -55,7 +44,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
-            if let Some(bar) = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(bar) = terminal::show(None) {
                 bar.finish_and_clear();
             }
         }
@@ -86,6 +75,8 @@ fn message(watch: &Watch, gates: &[GateView]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use provenance_engine::StageCount;
 
     use super::*;

@@ -28,8 +28,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry};
 
 use crate::config::{Config, LogFormat};
-use crate::progress;
 use crate::refused::ConfigErrors;
+use crate::terminal;
 use otlp::Sending;
 
 /// Whether we run in a pod: Kubernetes sets this variable in every container.
@@ -132,7 +132,7 @@ impl<'a> MakeWriter<'a> for Stderr {
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        progress::aside(|| io::stderr().write_all(bytes))?;
+        terminal::aside(|| io::stderr().write_all(bytes))?;
         Ok(bytes.len())
     }
 

@@ -6,8 +6,10 @@
 //! ends the climb, and the report says so.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use indexmap::{IndexMap, IndexSet};
 use provenance_model::Workload;
 use provenance_model::report::{DiscoveryProblem, ProblemReason};
 use serde::Deserialize;
@@ -32,6 +34,52 @@ pub(super) struct Controller {
     kind: Kind,
     name: Arc<str>,
     uid: u128,
+}
+
+/// Who controls whom. A large cluster has a hundred thousand controllers, and ten times as many `ReplicaSets` that name them:
+/// each is kept once, and those below have its number.
+#[derive(Debug, Default)]
+struct Controllers {
+    /// The number of the controller of each object that was listed; none for an object that has none.
+    above: HashMap<Key, Option<NonZeroU32>>,
+    /// Every controller that an object names: the number of its kind, and its name.
+    named: IndexMap<Key, (usize, Arc<str>)>,
+    kinds: IndexSet<Kind>,
+}
+
+/// An object that is in no list that was read.
+struct NotListed;
+
+impl Controllers {
+    /// Notes an object that was listed, and who controls it.
+    fn note(&mut self, object: u128, controller: Option<Controller>) {
+        let number = controller.map(|Controller { kind, name, uid }| {
+            let kind = self.kinds.insert_full(kind).0;
+            let entry = self.named.entry(key(uid));
+            let at = entry.index();
+            entry.or_insert((kind, name));
+            let number = u32::try_from(at + 1).ok().and_then(NonZeroU32::new);
+            number.expect("a cluster has fewer than 2^32 controllers")
+        });
+        self.above.insert(key(object), number);
+    }
+
+    /// The controller of an object, if it has one.
+    fn of(&self, object: u128) -> Result<Option<Controller>, NotListed> {
+        let number = self.above.get(&key(object)).ok_or(NotListed)?;
+        Ok(number.and_then(|number| {
+            let (uid, (kind, name)) = self.named.get_index(number.get() as usize - 1)?;
+            let kind = self.kinds[*kind].clone();
+            Some(Controller { kind, name: Arc::clone(name), uid: u128::from_ne_bytes(*uid) })
+        }))
+    }
+}
+
+/// A uid's number, without the alignment of one.
+type Key = [u8; 16];
+
+fn key(uid: u128) -> Key {
+    uid.to_ne_bytes()
 }
 
 /// Where lists are read: across the cluster, or in one namespace at a time.
@@ -62,14 +110,13 @@ pub(super) struct Climbed {
 /// All that is known of owners so far.
 pub(super) struct Owners {
     reader: Reader,
-    /// The controller of each object that was listed; none for an object that has none.
-    controllers: HashMap<u128, Option<Controller>>,
+    controllers: Controllers,
     listed: HashSet<(Kind, Scope)>,
     unlisted: HashSet<(Kind, Scope)>,
     /// Kinds in whose list an owner was missing.
     outdated: HashSet<(Kind, Scope)>,
     served: BTreeMap<Kind, Result<Served, ReadError>>,
-    climbed: HashMap<u128, Arc<[Workload]>>,
+    climbed: HashMap<Key, Arc<[Workload]>>,
     problems: Vec<DiscoveryProblem>,
 }
 
@@ -77,7 +124,7 @@ impl Owners {
     pub(super) fn new(reader: Reader) -> Self {
         Self {
             reader,
-            controllers: HashMap::new(),
+            controllers: Controllers::default(),
             listed: HashSet::new(),
             unlisted: HashSet::new(),
             outdated: HashSet::new(),
@@ -99,7 +146,7 @@ impl Owners {
         scope: &Scope,
         interner: &mut Interner,
     ) -> Result<Climbed, ReadError> {
-        if let Some(owners) = self.climbed.get(&start.uid) {
+        if let Some(owners) = self.climbed.get(&key(start.uid)) {
             return Ok(Climbed { owners: Arc::clone(owners), is_unsure: false });
         }
         let mut owners = Vec::new();
@@ -116,18 +163,18 @@ impl Owners {
             }
             let place = (controller.kind.clone(), scope.clone());
             self.list(&place, interner).await?;
-            match self.controllers.get(&controller.uid) {
-                Some(above) => next.clone_from(above),
-                None if self.listed.contains(&place) => {
+            match self.controllers.of(controller.uid) {
+                Ok(above) => next = above,
+                Err(NotListed) if self.listed.contains(&place) => {
                     is_unsure = true;
                     self.outdated.insert(place);
                 }
-                None => {}
+                Err(NotListed) => {}
             }
         }
         let owners: Arc<[Workload]> = owners.into();
         if !is_unsure {
-            self.climbed.insert(start.uid, Arc::clone(&owners));
+            self.climbed.insert(key(start.uid), Arc::clone(&owners));
         }
         Ok(Climbed { owners, is_unsure })
     }
@@ -193,7 +240,7 @@ impl Owners {
         while let Some(page) = pages.next::<Object>().await? {
             for object in page {
                 let controller = object.metadata.controller().map(|owner| named(owner, interner));
-                self.controllers.insert(uid(&object.metadata.uid), controller);
+                self.controllers.note(uid(&object.metadata.uid), controller);
             }
         }
         Ok(())
