@@ -58,8 +58,10 @@ impl Chart<'_> {
             .y_label_area_size(64)
             .build_cartesian_2d(x, 0.0..y_most)
             .expect("the picture has room");
-        let number = |value: &f64| {
-            if *value >= 1000.0 { format!("{:.0}k", value / 1000.0) } else { format!("{value}") }
+        let number = |value: &f64| match value {
+            value if *value >= 1000.0 && value % 1000.0 == 0.0 => format!("{}k", value / 1000.0),
+            value if *value >= 1000.0 => format!("{:.1}k", value / 1000.0),
+            value => format!("{value}"),
         };
         chart
             .configure_mesh()
