@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use provenance_testbed::Fleet;
 
 const REGISTRIES: usize = 3;
+const ROUNDS: usize = 7;
 
 /// How one registry fared.
 struct Fared {
-    requests: usize,
+    answered: usize,
     refused: usize,
     /// From the start of the run to the last request.
     finished: Duration,
@@ -23,36 +24,61 @@ fn main() {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
     let [images, latency_ms, allowed, retry_after] = match numbers[..] {
         [images, latency, allowed, retry_after] => [images, latency, allowed, retry_after],
-        _ => [150, 20, 20, 1],
+        _ => [150, 100, 20, 1],
     };
     println!(
         "{images} images in {REGISTRIES} registries at {latency_ms} ms; one answers {allowed} requests a second, then 429 with \
-         Retry-After: {retry_after}"
+         Retry-After: {retry_after}; {ROUNDS} runs with the storm and as many without, in turn: the median, and from the \
+         least to the most"
     );
-    println!("| run | registry | requests | refused | finished | ideal | ratio |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for run in 1..=3 {
-        let calm = round(images, latency_ms, None);
-        let storm = round(images, latency_ms, Some((allowed, retry_after)));
-        let throttled = &storm[0];
-        let answered = throttled.requests - throttled.refused;
-        let ideal = (answered.saturating_sub(allowed)) as f64 / allowed as f64;
-        let finished = throttled.finished.as_secs_f64();
+    let throttle = Some((allowed, retry_after));
+    let rounds: Vec<_> =
+        (0..ROUNDS).map(|_| (round(images, latency_ms, None), round(images, latency_ms, throttle))).collect();
+    println!("| registry | requests | refused | finished | compared with | ratio |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for number in 0..REGISTRIES {
+        let of = |pick: fn(&Fared) -> f64| Spread::of(rounds.iter().map(|(_, storm)| pick(&storm[number])));
+        let finished = of(|fared| fared.finished.as_secs_f64());
+        let (name, compared, ratios) = if number == 0 {
+            let ideal = |fared: &Fared| fared.answered.saturating_sub(allowed) as f64 / allowed as f64;
+            let ideals = rounds.iter().map(|(_, storm)| ideal(&storm[0]));
+            let ratios = rounds.iter().map(|(_, storm)| storm[0].finished.as_secs_f64() / ideal(&storm[0]));
+            let compared = format!("{:.2} s, the ideal", Spread::of(ideals).median);
+            ("throttled".to_owned(), compared, Spread::of(ratios))
+        } else {
+            let calm = Spread::of(rounds.iter().map(|(calm, _)| calm[number].finished.as_secs_f64()));
+            // Against the median: whatever else the machine did in one calm run is not the storm's.
+            let ratios = rounds.iter().map(|(_, storm)| storm[number].finished.as_secs_f64() / calm.median);
+            let compared =
+                format!("{:.2} s without the storm ({:.2} to {:.2})", calm.median, calm.least, calm.most);
+            (format!("other {number}"), compared, Spread::of(ratios))
+        };
         println!(
-            "| {run} | throttled | {} | {} | {finished:.2} s | {ideal:.2} s | {:.2} |",
-            throttled.requests,
-            throttled.refused,
-            finished / ideal
+            "| {name} | {:.0} | {:.0} | {:.2} s ({:.2} to {:.2}) | {compared} | {:.2} ({:.2} to {:.2}) |",
+            of(|fared| (fared.answered + fared.refused) as f64).median,
+            of(|fared| fared.refused as f64).median,
+            finished.median,
+            finished.least,
+            finished.most,
+            ratios.median,
+            ratios.least,
+            ratios.most,
         );
-        for (number, (calm, storm)) in calm.iter().zip(&storm).enumerate().skip(1) {
-            let (calm, other) = (calm.finished.as_secs_f64(), storm.finished.as_secs_f64());
-            println!(
-                "| {run} | other {number} | {} | {} | {other:.2} s | {calm:.2} s without the storm | {:.2} |",
-                storm.requests,
-                storm.refused,
-                other / calm
-            );
-        }
+    }
+}
+
+/// What several runs gave.
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<_> = values.collect();
+        values.sort_by(f64::total_cmp);
+        Self { least: values[0], median: values[values.len() / 2], most: values[values.len() - 1] }
     }
 }
 
@@ -83,9 +109,10 @@ fn round(images: usize, latency_ms: usize, throttle: Option<(usize, usize)>) -> 
     assert!(report.contains("\"failedImages\":0") || report.contains("\"failedImages\": 0"), "a row failed");
     let fared = fleet.registries.values().map(|registry| {
         let log = registry.log();
+        let refused = log.iter().filter(|logged| logged.status == 429).count();
         Fared {
-            requests: log.len(),
-            refused: log.iter().filter(|logged| logged.status == 429).count(),
+            answered: log.len() - refused,
+            refused,
             finished: log.last().map_or(Duration::ZERO, |last| last.at - began),
         }
     });

@@ -20,12 +20,16 @@ use provenance_sinks::FileSink;
 use provenance_stages::Trust;
 use provenance_stages::discovery::{ClusterSource, DiscoveryError, Namespaces};
 use provenance_stages::registry::{ClientSettings, HostLimits, RegistryClient, Wanted};
-use provenance_testbed::scenario::Scenario;
+use provenance_testbed::kube::{controller, pod};
+use provenance_testbed::scenario::{Scenario, Wrong};
 use provenance_testbed::{BuiltImage, Fleet, Logged};
+use serde_json::Value;
 
 const IMAGES: usize = 16;
 const PODS: usize = 40;
 const REGISTRIES: usize = 2;
+/// Deployments beside the pods that have no owner.
+const DEPLOYMENTS: usize = 6;
 /// Scenarios that run beside one another: most of the time they wait.
 const AT_ONCE: usize = 20;
 
@@ -42,7 +46,32 @@ async fn world() -> Fleet {
     registry.push("team0/app0000", "v1.2.0", &BuiltImage::single("newer"));
     registry.push("team2/app0002", "v1.1.0", &BuiltImage::single("pushed again"));
     registry.delete_tag("team4/app0004", "v1.1.0");
+    // The API's watch cache knows half of what runs.
+    for number in 0..DEPLOYMENTS {
+        if number == DEPLOYMENTS / 2 {
+            fleet.kube.fall_behind();
+        }
+        deploy(&fleet, number);
+    }
     fleet
+}
+
+/// Two pods of a Deployment, whose ReplicaSet has its name: a row has its place whether or not the owners could be read.
+fn deploy(fleet: &Fleet, number: usize) {
+    let registry = fleet.registries.values().nth(number % REGISTRIES).unwrap().host();
+    let (namespace, name) = (format!("ns{number:02}"), format!("web{number}"));
+    let repository = format!("team{}/app{number:04}", number % 7);
+    let (image, digest) =
+        (format!("{registry}/{repository}:v1.1.0"), BuiltImage::single(&repository).digest());
+    let mut owner = Value::Null;
+    for kind in ["Deployment", "ReplicaSet"] {
+        let uid = fleet.kube.add_owned(("apps/v1", kind), &namespace, &name, &owner);
+        owner = controller("apps/v1", kind, &name, &uid);
+    }
+    for replica in 0..2 {
+        let containers = [("app", image.as_str(), &*format!("{registry}/{repository}@{digest}"))];
+        fleet.kube.add(pod(&namespace, &format!("{name}-{replica}"), &owner, &containers));
+    }
 }
 
 fn tuning() -> Tuning {
@@ -78,9 +107,6 @@ async fn run(fleet: &Fleet, timeout: Duration) -> Result<Draft, DiscoveryError> 
         let taken = fleet.registries[&used.host].floods_taken();
         assert_eq!(taken, 0, "{}: a flood was read to its end", used.host);
     }
-    // No list may come from a cache that is behind.
-    let stale = fleet.kube.log().into_iter().find(|asked| asked.path.contains("resourceVersion="));
-    assert_eq!(stale, None);
     Ok(report)
 }
 
@@ -112,7 +138,7 @@ fn assert_true(stage: &str, told: Option<&StageRecord>, is_true: bool, row: &Ima
     }
 }
 
-fn assert_holds(draft: &Draft, truth: &Report) {
+fn assert_holds(draft: &Draft, truth: &Report, scenario: &Scenario) {
     let report = draft.whole();
     let run = report.run.as_ref().unwrap();
     let by_key: BTreeMap<_, _> = truth.images.iter().map(|row| (key(row), row)).collect();
@@ -123,9 +149,16 @@ fn assert_holds(draft: &Draft, truth: &Report) {
     } else {
         assert_eq!(keys.len(), by_key.len(), "rows are missing, and nobody says so");
     }
-    // I10: the order is that of the truth.
-    let order: Vec<_> = truth.images.iter().map(key).filter(|one| keys.contains(one)).collect();
-    assert_eq!(keys, order);
+    if report.images.iter().all(|row| row.workload == by_key[&key(row)].workload) {
+        // I10: the order is that of the truth.
+        let order: Vec<_> = truth.images.iter().map(key).filter(|one| keys.contains(one)).collect();
+        assert_eq!(keys, order);
+    } else {
+        // A row under its ReplicaSet says why. Owners are looked for twice: two lists that are behind deceive anybody.
+        let is_said = run.problems.iter().any(|problem| problem.message.starts_with("owners of "));
+        let behind = scenario.faults.iter().filter(|fault| fault.effect == Wrong::Stale).count();
+        assert!(is_said || behind > 1, "a row stands under its ReplicaSet, and nobody says why: {run:#?}");
+    }
     for row in &report.images {
         let true_row = by_key[&key(row)];
         let stages = row.stages.as_ref().unwrap();
@@ -153,6 +186,9 @@ async fn work(next: Arc<AtomicU64>, end: u64) -> (u64, u64) {
     let fleet = world().await;
     let truth = run(&fleet, Duration::from_mins(1)).await.unwrap().whole();
     assert_eq!(truth.summary.failed_images, Some(0));
+    // Those too that the watch cache does not know.
+    let deployments = truth.images.iter().filter(|row| row.workload.kind == "Deployment");
+    assert_eq!(deployments.count(), DEPLOYMENTS);
     let (mut reports, mut failed) = (0, 0);
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -167,7 +203,7 @@ async fn work(next: Arc<AtomicU64>, end: u64) -> (u64, u64) {
         let told = || serde_json::to_string(&scenario).unwrap();
         match ended.unwrap_or_else(|_| panic!("seed {seed} does not end: {}", told())) {
             Ok(draft) => {
-                let held = std::panic::AssertUnwindSafe(|| assert_holds(&draft, &truth));
+                let held = std::panic::AssertUnwindSafe(|| assert_holds(&draft, &truth, &scenario));
                 if let Err(panic) = std::panic::catch_unwind(held) {
                     let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                     panic!("seed {seed} does not hold: {}: {why}", told());

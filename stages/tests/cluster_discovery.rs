@@ -26,9 +26,18 @@ async fn discover_with(
     namespaces: Namespaces,
     page: usize,
 ) -> Result<(Vec<Sighting>, Discovery), DiscoveryError> {
+    discover_until(api, namespaces, page, Stop::default()).await
+}
+
+async fn discover_until(
+    api: &KubeApi,
+    namespaces: Namespaces,
+    page: usize,
+    stop: Stop,
+) -> Result<(Vec<Sighting>, Discovery), DiscoveryError> {
     let (tx, mut rx) = mpsc::channel(8);
     let source = ClusterSource::new(client(api), namespaces).page_size(page);
-    let run = tokio::spawn(source.discover(tx, Stop::default()));
+    let run = tokio::spawn(source.discover(tx, stop));
     let mut sightings = Vec::new();
     while let Some(sighting) = rx.recv().await {
         sightings.push(sighting);
@@ -448,4 +457,42 @@ async fn a_secret_that_cannot_be_used_is_named_and_never_shown() {
         assert_eq!(problem.reason, reason, "{problem:?}");
         assert!(problem.message.contains(says) && !problem.message.contains("topsecret"), "{problem:?}");
     }
+}
+
+#[tokio::test]
+async fn an_api_whose_watch_cache_is_behind_hides_nothing() {
+    let api = KubeApi::start().await.unwrap();
+    chain(&api, "a", &[("apps/v1", "Deployment", "old"), ("apps/v1", "ReplicaSet", "old-1")]);
+    api.fall_behind();
+    chain(&api, "a", &[("apps/v1", "Deployment", "new"), ("apps/v1", "ReplicaSet", "new-1")]);
+    api.remove("v1", "pods", "a", "old-1-1");
+    let (sightings, discovery) = discover(&api).await;
+    assert_eq!(workloads(&sightings), counts([("a/Deployment/old", 1), ("a/Deployment/new", 2)]));
+    assert_eq!(discovery.problems, []);
+
+    // A server that breaks its word and lists from its cache all the same: the owner is looked for once more.
+    api.fault(Fault::on("/replicasets", Effect::Stale).times(1));
+    let (sightings, _) = discover(&api).await;
+    assert_eq!(workloads(&sightings), counts([("a/Deployment/old", 1), ("a/Deployment/new", 2)]));
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_while_owners_are_listed_says_under_what_rows_stand() {
+    let api = KubeApi::start().await.unwrap();
+    chain(&api, "a", &[("apps/v1", "Deployment", "web"), ("apps/v1", "ReplicaSet", "web-1")]);
+    api.fault(Fault::on("/deployments", Effect::Hang));
+    let stop = Stop::default();
+    let order = stop.clone();
+    let ordered = async {
+        while !api.log().iter().any(|asked| asked.path.contains("/deployments")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        order.order();
+    };
+    let (ended, ()) = tokio::join!(discover_until(&api, Namespaces::default(), 500, stop), ordered);
+    let (sightings, discovery) = ended.unwrap();
+    assert_eq!(workloads(&sightings), counts([("a/Deployment/web", 2)]));
+    let of_owners = discovery.problems.iter().find(|problem| !problem.rows_missing).unwrap();
+    assert_eq!(of_owners.reason, ProblemReason::Stopped);
+    assert!(of_owners.message.starts_with("owners of Deployment are not known"), "{}", of_owners.message);
 }

@@ -86,6 +86,20 @@ async fn a_manifest_is_asked_for_once_by_tag_and_never_again_by_its_digest() {
 }
 
 #[tokio::test]
+async fn a_manifest_larger_than_the_memo_is_asked_for_once_all_the_same() {
+    let bench = open().await;
+    let wide = BuiltImage::multi("wide", &vec!["linux/amd64"; 20_000]);
+    let (_, index) = wide.manifests.last().unwrap();
+    let Caps { memo_bytes, manifest_bytes, .. } = Caps::default();
+    assert!(index.len() as u64 > memo_bytes && index.len() < manifest_bytes, "{} bytes", index.len());
+    let digest = bench.registry.push("team/app", "1", &wide);
+    for name in ["team/app:1".to_owned(), format!("team/app@{digest}"), "team/app:1".to_owned()] {
+        assert_eq!(bench.manifest(&name).await.unwrap().unwrap().digest.as_str(), digest);
+    }
+    assert_eq!(bench.paths(), ["200 /v2/team/app/manifests/1"]);
+}
+
+#[tokio::test]
 async fn what_the_registry_says_it_has_not_is_absent_and_what_it_does_not_say_is_a_failure() {
     let bench = open().await;
     bench.registry.push("team/app", "1", &BuiltImage::single("app"));

@@ -31,6 +31,8 @@ pub enum Effect {
     Redirect(String),
     /// Answers every page of a list with a link to one more.
     EndlessPages,
+    /// Lists what there was when the API's watch cache fell behind, whatever was asked for.
+    Stale,
 }
 
 impl Effect {

@@ -37,11 +37,15 @@ struct World {
     uids: AtomicU64,
 }
 
+/// Objects by group and version, plural, namespace and name.
+type Objects = BTreeMap<(String, String), BTreeMap<(String, String), Value>>;
+
 #[derive(Debug, Default)]
 struct State {
-    /// Objects by group and version, plural, namespace and name.
-    objects: BTreeMap<(String, String), BTreeMap<(String, String), Value>>,
+    objects: Objects,
     kinds: BTreeMap<(String, String), (String, bool)>,
+    /// What the watch cache holds since it fell behind.
+    behind: Option<Objects>,
     denied: BTreeSet<(String, Option<String>)>,
     expire: Option<(usize, Expiry)>,
 }
@@ -137,6 +141,16 @@ impl KubeApi {
         self.world.state().expire = Some((after, expiry));
     }
 
+    /// Lets the watch cache stand still: lists that may come from it (those with a `resourceVersion`, see
+    /// [the semantics](https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list)) show
+    /// what there is now, whatever is added and removed from now on; so does every list that is struck by [`Effect::Stale`].
+    ///
+    /// [`Effect::Stale`]: crate::Effect::Stale
+    pub fn fall_behind(&self) {
+        let mut state = self.world.state();
+        state.behind = Some(state.objects.clone());
+    }
+
     /// Takes every fault back.
     pub fn clear_faults(&self) {
         self.server.shared.faults.clear();
@@ -228,8 +242,8 @@ impl World {
     }
 }
 
-impl Service for World {
-    fn answer(&self, asked: &Asked, _own: &str) -> Reply {
+impl World {
+    fn reply(&self, asked: &Asked, may_be_behind: bool) -> Reply {
         if asked.method != "GET" {
             return status(405, "MethodNotAllowed", "the testbed's API is read-only", &Value::Null);
         }
@@ -238,12 +252,22 @@ impl Service for World {
         match parts[..] {
             ["version"] => Reply::json(200, &json!({"major": "1", "minor": "34", "gitVersion": "v1.34.3"})),
             ["apis"] => state.groups(),
-            ["api", version, ref rest @ ..] => state.serve(version, rest, asked),
+            ["api", version, ref rest @ ..] => state.serve(version, rest, asked, may_be_behind),
             ["apis", group, version, ref rest @ ..] => {
-                state.serve(&format!("{group}/{version}"), rest, asked)
+                state.serve(&format!("{group}/{version}"), rest, asked, may_be_behind)
             }
             _ => not_found(&asked.path),
         }
+    }
+}
+
+impl Service for World {
+    fn answer(&self, asked: &Asked, _own: &str) -> Reply {
+        self.reply(asked, asked.query("resourceVersion").is_some_and(|version| !version.is_empty()))
+    }
+
+    fn stale(&self, asked: &Asked, _own: &str) -> Reply {
+        self.reply(asked, true)
     }
 
     fn endless(&self, asked: &Asked, page: usize) -> Reply {
@@ -254,12 +278,14 @@ impl Service for World {
 }
 
 impl State {
-    fn serve(&mut self, version: &str, rest: &[&str], asked: &Asked) -> Reply {
+    fn serve(&mut self, version: &str, rest: &[&str], asked: &Asked, may_be_behind: bool) -> Reply {
         match *rest {
             [] => self.resources(version),
             ["namespaces", namespace] if version == "v1" => self.one_namespace(namespace),
-            [plural] => self.list(version, plural, None, asked),
-            ["namespaces", namespace, plural] => self.list(version, plural, Some(namespace), asked),
+            [plural] => self.list((version, plural), None, asked, may_be_behind),
+            ["namespaces", namespace, plural] => {
+                self.list((version, plural), Some(namespace), asked, may_be_behind)
+            }
             ["namespaces", namespace, plural, name] => self.one(version, plural, namespace, name),
             _ => not_found(&asked.path),
         }
@@ -334,7 +360,13 @@ impl State {
         })
     }
 
-    fn list(&mut self, version: &str, plural: &str, namespace: Option<&str>, asked: &Asked) -> Reply {
+    fn list(
+        &mut self,
+        (version, plural): (&str, &str),
+        namespace: Option<&str>,
+        asked: &Asked,
+        may_be_behind: bool,
+    ) -> Reply {
         let key = (version.to_owned(), plural.to_owned());
         let Some((kind, _)) = self.kinds.get(&key).cloned().or_else(|| well_known(version, plural)) else {
             let is_served = self.kinds.keys().any(|(own, _)| own == version);
@@ -365,7 +397,8 @@ impl State {
             asked.header("accept").is_some_and(|accept| accept.contains("as=PartialObjectMetadataList"));
 
         let empty = BTreeMap::new();
-        let all = self.objects.get(&key).unwrap_or(&empty);
+        let objects = self.behind.as_ref().filter(|_| may_be_behind).unwrap_or(&self.objects);
+        let all = objects.get(&key).unwrap_or(&empty);
         let mut rest = all
             .iter()
             .filter(|((own, _), _)| namespace.is_none_or(|namespace| namespace == own))

@@ -73,6 +73,8 @@ pub enum Wrong {
     Restart(f64),
     /// Its continue token has expired, and the list must be read again from its start (the Kubernetes API).
     Expired,
+    /// It lists what there was before the watch cache fell behind (the Kubernetes API).
+    Stale,
     /// It is answered with so many bytes of nothing.
     Flood(usize),
     /// It is answered with this status, and so many seconds to wait.
@@ -90,7 +92,7 @@ pub enum Wrong {
 const PLACES: [&str; 8] =
     ["", "/manifests/", "/referrers/", "/tags/list", "/blobs/", "/manifests/v", ".sig", "app0003"];
 /// What random faults of the Kubernetes API are about.
-const API_PLACES: [&str; 4] = ["", "/pods", "/serviceaccounts", "continue="];
+const API_PLACES: [&str; 6] = ["", "/pods", "/serviceaccounts", "/replicasets", "/deployments", "continue="];
 /// What they answer.
 const STATUSES: [u16; 8] = [401, 403, 404, 418, 429, 500, 502, 503];
 
@@ -160,11 +162,18 @@ impl Planned {
             number if number == registries => "*".to_owned(),
             number => format!("registry-{number}"),
         };
-        let on = if of_api { API_PLACES[random.usize(0..4)] } else { PLACES[random.usize(0..8)] };
+        let on = if of_api {
+            API_PLACES[random.usize(0..API_PLACES.len())]
+        } else {
+            PLACES[random.usize(0..PLACES.len())]
+        };
         // A registry that answers in good form what is not so cannot be found out: only content has a digest.
         let has_digest = on == "/manifests/" || on == "/blobs/";
+        let is_of_owners = on == "/replicasets" || on == "/deployments";
         let effect = match random.u8(0..13) {
             _ if on == "continue=" => Wrong::Expired,
+            // A list of pods that is behind cannot be told from one that is not; owners are missed.
+            number if number >= 9 && is_of_owners => Wrong::Stale,
             0 => Wrong::Hang,
             1 | 2 => Wrong::Cut,
             3 if has_digest => Wrong::Corrupt,
@@ -180,13 +189,16 @@ impl Planned {
             }
         };
         let from = f64::from(random.u32(0..3)) / 10.0;
+        let times = random.bool().then(|| random.usize(1..6));
+        // Owners are looked for once more, not twice.
+        let times = if effect == Wrong::Stale { Some(1) } else { times };
         Self {
             host,
             on: on.to_owned(),
             probability: [1.0, 0.5, 0.2][random.usize(0..3)],
             from,
             until: random.bool().then(|| from + f64::from(random.u32(1..10)) / 10.0),
-            times: random.bool().then(|| random.usize(1..6)),
+            times,
             after: random.usize(0..4),
             effect,
         }
@@ -207,6 +219,7 @@ impl Wrong {
                 headers: vec![("content-type".into(), "application/json".into())],
                 body: EXPIRED.into(),
             },
+            Self::Stale => Effect::Stale,
             Self::Flood(bytes) => Effect::Flood(*bytes),
             Self::Status { status, retry_after: Some(seconds) } => Effect::retry_after(*status, *seconds),
             Self::Status { status, retry_after: None } => Effect::status(*status),

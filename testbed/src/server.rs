@@ -74,6 +74,11 @@ impl Reply {
 pub(crate) trait Service: Send + Sync + 'static {
     fn answer(&self, asked: &Asked, own: &str) -> Reply;
 
+    /// What a server answers that is behind, for [`Effect::Stale`].
+    fn stale(&self, asked: &Asked, own: &str) -> Reply {
+        self.answer(asked, own)
+    }
+
     /// One more page of a list, for [`Effect::EndlessPages`].
     fn endless(&self, asked: &Asked, page: usize) -> Reply;
 }
@@ -260,6 +265,7 @@ async fn handle(
             log(&shared, &asked, &path_and_query, 0, true);
             return response(Reply::new(200, "going down"), How::Cut, &asked.method);
         }
+        Some(Effect::Stale) => (service.stale(&asked, &own), How::Whole),
         Some(Effect::Cut) => (service.answer(&asked, &own), How::Cut),
         Some(Effect::Corrupt) => {
             let mut reply = service.answer(&asked, &own);

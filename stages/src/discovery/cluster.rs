@@ -338,15 +338,12 @@ impl Scan {
             let none = Arc::clone(&self.nobody);
             return self.emit(&pod, &none).await;
         };
-        match self.owners.climb(&controller, scope, &mut self.interner).await {
-            Ok(climbed) if climbed.is_unsure => {
-                self.unsure.push((pod, scope.clone()));
-                Ok(())
-            }
-            Ok(climbed) => self.emit(&pod, &climbed.owners).await,
-            // The run is being stopped: the row stands under the owner the pod names.
-            Err(_) => self.emit(&pod, &named_owner(&pod)).await,
+        let climbed = self.owners.climb(&controller, scope, &mut self.interner).await;
+        if climbed.is_unsure {
+            self.unsure.push((pod, scope.clone()));
+            return Ok(());
         }
+        self.emit(&pod, &climbed.owners).await
     }
 
     async fn emit(&mut self, pod: &Pod, owners: &Arc<[Workload]>) -> Result<(), ReadError> {
@@ -406,10 +403,7 @@ impl Scan {
         }
         for (pod, scope) in unsure {
             let owners = match Owners::controller(&pod.metadata, &mut self.interner) {
-                Some(controller) => match self.owners.climb(&controller, &scope, &mut self.interner).await {
-                    Ok(climbed) => climbed.owners,
-                    Err(_) => named_owner(&pod),
-                },
+                Some(controller) => self.owners.climb(&controller, &scope, &mut self.interner).await.owners,
                 None => Arc::new([]),
             };
             if self.emit(&pod, &owners).await.is_err() {
@@ -442,9 +436,4 @@ fn home_of<'a>(of_context: &'a str, refusal: &'a str) -> &'a str {
 /// A pod's number: its uid, or where it has none its place and name.
 fn identity(meta: &ObjectMeta) -> u128 {
     if meta.uid.is_empty() { uid(&format!("{}/{}", meta.namespace, meta.name)) } else { uid(&meta.uid) }
-}
-
-/// The owner a pod names itself.
-fn named_owner(pod: &Pod) -> Arc<[Workload]> {
-    pod.metadata.controller().map(|owner| Workload::new(&owner.kind, &owner.name)).into_iter().collect()
 }

@@ -145,9 +145,9 @@ impl Owners {
         start: &Controller,
         scope: &Scope,
         interner: &mut Interner,
-    ) -> Result<Climbed, ReadError> {
+    ) -> Climbed {
         if let Some(owners) = self.climbed.get(&key(start.uid)) {
-            return Ok(Climbed { owners: Arc::clone(owners), is_unsure: false });
+            return Climbed { owners: Arc::clone(owners), is_unsure: false };
         }
         let mut owners = Vec::new();
         let mut is_unsure = false;
@@ -162,7 +162,7 @@ impl Owners {
                 break;
             }
             let place = (controller.kind.clone(), scope.clone());
-            self.list(&place, interner).await?;
+            self.list(&place, interner).await;
             match self.controllers.of(controller.uid) {
                 Ok(above) => next = above,
                 Err(NotListed) if self.listed.contains(&place) => {
@@ -176,7 +176,7 @@ impl Owners {
         if !is_unsure {
             self.climbed.insert(key(start.uid), Arc::clone(&owners));
         }
-        Ok(Climbed { owners, is_unsure })
+        Climbed { owners, is_unsure }
     }
 
     /// Forgets the lists in which an owner was missing: it may have come since. Done once, at the end.
@@ -191,9 +191,9 @@ impl Owners {
     }
 
     /// Lists a kind, if it was not listed yet.
-    async fn list(&mut self, place: &(Kind, Scope), interner: &mut Interner) -> Result<(), ReadError> {
+    async fn list(&mut self, place: &(Kind, Scope), interner: &mut Interner) {
         if self.listed.contains(place) || self.unlisted.contains(place) {
-            return Ok(());
+            return;
         }
         let (kind, scope) = place;
         let read = match self.path(kind, scope).await {
@@ -203,9 +203,9 @@ impl Owners {
         let (reason, why) = match read {
             Ok(()) => {
                 self.listed.insert(place.clone());
-                return Ok(());
+                return;
             }
-            Err(ReadError::Stopped) => return Err(ReadError::Stopped),
+            Err(error @ ReadError::Stopped) => (ProblemReason::Stopped, error.to_string()),
             Err(ReadError::Forbidden(why)) => (ProblemReason::Forbidden, why),
             Err(ReadError::NotFound(why)) => (ProblemReason::NotFound, why),
             Err(ReadError::Unauthorized(why) | ReadError::Failed(why)) => (ProblemReason::CutShort, why),
@@ -228,7 +228,6 @@ impl Owners {
             ),
         });
         self.unlisted.insert(place.clone());
-        Ok(())
     }
 
     async fn read(&mut self, path: &str, interner: &mut Interner) -> Result<(), ReadError> {

@@ -62,9 +62,10 @@ impl Manifests {
                 .max_capacity(bytes)
                 // What was used last is used next: by the stages to come.
                 .eviction_policy(EvictionPolicy::lru())
-                .weigher(|_, manifest: &Option<Arc<Manifest>>| {
-                    let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes());
-                    u32::try_from(bytes + 512).unwrap_or(u32::MAX)
+                // One that weighs more than the whole would never be kept, and be asked for by every stage.
+                .weigher(move |_, manifest: &Option<Arc<Manifest>>| {
+                    let own = manifest.as_ref().map_or(0, |manifest| manifest.bytes());
+                    u32::try_from((own as u64 + 512).min(bytes / 4)).unwrap_or(u32::MAX)
                 })
                 .build()
         };
