@@ -37,7 +37,9 @@ impl Chart<'_> {
         let points = || self.lines.iter().flat_map(|(_, points)| points);
         let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(1e-9, f64::max);
         let least = points().map(|point| point.0).fold(f64::MAX, f64::min);
-        let (x_most, y_most) = (most(|point| point.0), most(|point| point.1) * 1.08);
+        // Above the highest line is room for the names.
+        let room = if self.lines.len() > 1 { 1.08 + 0.07 * self.lines.len() as f64 } else { 1.08 };
+        let (x_most, y_most) = (most(|point| point.0), most(|point| point.1) * room);
         if self.doubles {
             self.lines_over(&area, (least..x_most).log_scale().base(2.0), y_most);
         } else {

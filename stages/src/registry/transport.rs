@@ -125,7 +125,8 @@ impl std::fmt::Display for RegistryError {
 enum Miss {
     Timeout,
     Connection(String),
-    TooLarge,
+    /// More than the cap, of which so many bytes were read.
+    TooLarge(usize),
 }
 
 /// The way to every host.
@@ -252,7 +253,7 @@ impl Transport {
                     (self.told(FailureKind::ServerError, question, &answer, attempt), wait)
                 }
                 Ok(answer) => return Ok(answer),
-                Err(Miss::TooLarge) => {
+                Err(Miss::TooLarge(_)) => {
                     return Err(Failure::new(
                         FailureKind::TooLarge,
                         format!(
@@ -322,9 +323,11 @@ impl Transport {
                     gate.note(Ended::Answered { bytes: answer.bytes, took: answer.took });
                 }
             }
-            Err(Miss::TooLarge) => {
-                tracing::Span::current().record("error.type", "tooLarge");
-                gate.note(Ended::Answered { bytes: question.cap, took: Duration::ZERO });
+            Err(Miss::TooLarge(read)) => {
+                let span = tracing::Span::current();
+                span.record("http.response.body.size", read);
+                span.record("error.type", "tooLarge");
+                gate.note(Ended::Answered { bytes: *read, took: Duration::ZERO });
             }
             Err(Miss::Timeout) => {
                 tracing::Span::current().record("error.type", "timeout");
@@ -370,7 +373,7 @@ impl Transport {
         let cap = if good { question.cap } else { ERROR_BYTES };
         let announced = response.content_length().filter(|_| question.method != Method::HEAD);
         if good && announced.is_some_and(|length| length > cap as u64) {
-            return Err(Miss::TooLarge);
+            return Err(Miss::TooLarge(0));
         }
         let sink = question.sink.as_ref().filter(|_| good);
         // Whoever reads may have gone, which is theirs to mind.
@@ -382,7 +385,7 @@ impl Transport {
         while let Some(chunk) = response.chunk().await.map_err(|error| miss(&error))? {
             if bytes + chunk.len() > cap {
                 if good {
-                    return Err(Miss::TooLarge);
+                    return Err(Miss::TooLarge(bytes + chunk.len()));
                 }
                 break;
             }
