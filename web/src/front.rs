@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt as _;
 use url::Url;
 
-use crate::api::told;
+use crate::answer::told;
 
 /// Where the dashboard is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::loaded::Loaded;
-use crate::openapi;
+use crate::loaded::{Loaded, signers};
 use crate::problem::Problem;
+use crate::schemas;
 
 /// Rows in a page at the most.
 const MOST: usize = 1000;
@@ -140,7 +140,7 @@ pub struct Flat<'a> {
     /// The first part of the version that the newest changes.
     pub update_level: Option<&'static str>,
     /// Whether the tag still names what runs.
-    #[schema(schema_with = openapi::drift)]
+    #[schema(schema_with = schemas::drift)]
     pub drift: Option<DriftState>,
     /// The Helm release that brought it: `namespace/name`.
     pub helm_release: Option<String>,
@@ -185,12 +185,6 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// Who signed a row's image, as verified.
-pub fn signers(row: &ImageRecord) -> impl Iterator<Item = String> {
-    let signatures = row.signature.iter().flat_map(|found| found.signatures.iter().flatten());
-    signatures.filter_map(|one| one.checked.signer.as_ref()).map(ToString::to_string)
-}
-
 /// A page of rows.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -204,7 +198,7 @@ pub struct Rows<'a> {
     /// Rows in a page.
     pub page_size: usize,
     /// The rows: whole, or in one level of columns.
-    #[schema(schema_with = openapi::rows)]
+    #[schema(schema_with = schemas::rows)]
     pub items: Vec<Row<'a>>,
 }
 

@@ -16,9 +16,10 @@ use http_body_util::LengthLimitError;
 use tokio::sync::Semaphore;
 
 use crate::accounts::Accounts;
-use crate::api::{healthy, ready, told};
+use crate::answer::told;
 use crate::auth::Stopped;
 use crate::front::Client;
+use crate::health::{healthy, ready};
 use crate::limit::Limit;
 use crate::store::{Refused, Store};
 

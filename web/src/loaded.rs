@@ -13,8 +13,6 @@ use provenance_model::report::stages::forget_evidence;
 use provenance_model::report::{ImageRecord, Report};
 use serde_json::value::RawValue;
 
-use crate::images::signers;
-
 /// Bytes of one row, and of everything that is no row, at the most. A file that other hands put there may be anything.
 const LARGEST: usize = 64 << 20;
 
@@ -335,6 +333,12 @@ impl State {
         }
         false
     }
+}
+
+/// Who signed a row's image, as verified.
+pub(crate) fn signers(row: &ImageRecord) -> impl Iterator<Item = String> {
+    let signatures = row.signature.iter().flat_map(|found| found.signatures.iter().flatten());
+    signatures.filter_map(|one| one.checked.signer.as_ref()).map(ToString::to_string)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::api::{Api, told};
+use crate::answer::told;
+use crate::api::Api;
 use crate::auth::{Stopped, Who};
 use crate::jobs::NotStarted;
 use crate::problem::Problem;

@@ -6,7 +6,8 @@ use provenance_model::report::Report;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::images::{Flat, signers};
+use crate::images::Flat;
+use crate::loaded::signers;
 use crate::problem::Problem;
 
 /// Hits at the most.

@@ -16,8 +16,9 @@ use url::Url;
 use super::asking::Asking;
 use super::cache::DiskCache;
 use super::endpoint::Endpoints;
-use super::gate::{GateLimits, GateView, Gates};
-use super::manifests::Manifests;
+use super::gate::limits::GateLimits;
+use super::gate::{GateView, Gates};
+use super::memo::Memo;
 use super::mirror::{Mirrors, Place};
 use super::profile::HostLimits;
 use super::session::Session;
@@ -102,7 +103,8 @@ pub struct RegistryClient {
     pub(super) session: Session,
     pub(super) caps: Caps,
     mirrors: Mirrors,
-    pub(super) manifests: Manifests,
+    /// What is known of manifests in this run.
+    pub(super) memo: Memo,
     pub(super) cache: Option<DiskCache>,
 }
 
@@ -115,7 +117,7 @@ impl RegistryClient {
             session: Session::new(transport, settings.credentials),
             caps: settings.caps,
             mirrors: settings.mirrors,
-            manifests: Manifests::new(settings.caps.memo_bytes),
+            memo: Memo::new(settings.caps.memo_bytes),
             cache: settings.cache,
         })
     }

@@ -9,10 +9,8 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use jiff::Timestamp;
-use moka::future::Cache;
-use moka::policy::EvictionPolicy;
 use provenance_engine::{Failure, FailureKind};
-use provenance_model::{CredentialScope, Digest, Registry, Repository, Tag};
+use provenance_model::{Digest, Tag};
 use url::Url;
 
 use super::asking::{Asking, HeadAnswer, ManifestHead, Name};
@@ -21,58 +19,8 @@ use super::client::{
     DISTRIBUTION_API_VERSION, DOCKER_CONTENT_DIGEST, RegistryClient, get, in_turn, note, note_since, present,
 };
 use super::content::{ACCEPT_MANIFESTS, Manifest, check_digest};
+use super::memo::{Key, Memo};
 use super::transport::Question;
-
-/// Answers to HEADs that are kept: of far more images than are examined at once.
-const HEADS: u64 = 4_000;
-
-/// What is known of manifests in this run.
-#[derive(Debug)]
-pub(super) struct Manifests {
-    /// Content: by tag as the registry says today, by digest from wherever.
-    content: Cache<Key, Option<Arc<Manifest>>>,
-    /// What the registry said today of digests.
-    today: Cache<Key, Option<Arc<Manifest>>>,
-    heads: Cache<Key, HeadAnswer>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    registry: Registry,
-    repository: Repository,
-    name: String,
-    scope: CredentialScope,
-}
-
-impl Key {
-    fn new(asking: &Asking<'_>, name: &str) -> Self {
-        Self {
-            registry: asking.registry.clone(),
-            repository: asking.repository.clone(),
-            name: name.to_owned(),
-            scope: asking.scope.clone(),
-        }
-    }
-}
-
-impl Manifests {
-    pub(super) fn new(bytes: u64) -> Self {
-        let memo = || {
-            Cache::builder()
-                .max_capacity(bytes)
-                // What was used last is used next: by the stages to come.
-                .eviction_policy(EvictionPolicy::lru())
-                // One that weighs more than the whole would never be kept, and be asked for by every stage.
-                .weigher(move |_, manifest: &Option<Arc<Manifest>>| {
-                    let own = manifest.as_ref().map_or(0, |manifest| manifest.bytes());
-                    u32::try_from((own as u64 + 512).min(bytes / 4)).unwrap_or(u32::MAX)
-                })
-                .build()
-        };
-        let heads = Cache::builder().max_capacity(HEADS).eviction_policy(EvictionPolicy::lru()).build();
-        Self { content: memo(), today: memo(), heads }
-    }
-}
 
 impl RegistryClient {
     /// A manifest or index, or none where the registry says it has none. By digest it may be known from an earlier run.
@@ -155,7 +103,7 @@ impl RegistryClient {
         let url = self.manifest_url(asking, name)?;
         let place = self.session.transport.place(&Method::GET, &url);
         let fetch = self.fetch_manifest(asking, name, url);
-        let content = &self.manifests.content;
+        let content = &self.memo.content;
         let answered = content.try_get_with_by_ref(&Key::new(asking, &name.to_string()), fetch).await;
         let answered = answered.map_err(|failure: Arc<Failure>| (*failure).clone());
         note(asking, &place, &answered, |manifest| {
@@ -180,13 +128,13 @@ impl RegistryClient {
         let Name::Digest(digest) = name else { return self.manifest_at(asking, name).await };
         let key = Key::new(asking, digest.as_str());
         // What this run fetched, whoever wanted it, is of today.
-        if let Some(fetched) = self.manifests.content.get(&key).await
+        if let Some(fetched) = self.memo.content.get(&key).await
             && fetched.as_ref().is_none_or(|manifest| manifest.since.is_none())
         {
-            self.manifests.today.insert(key.clone(), fetched).await;
+            self.memo.today.insert(key.clone(), fetched).await;
         }
         let known = match &self.cache {
-            Some(_) if !self.manifests.today.contains_key(&key) => self.kept_manifest(asking, digest).await,
+            Some(_) if !self.memo.today.contains_key(&key) => self.kept_manifest(asking, digest).await,
             _ => None,
         };
         if let Some(known) = known {
@@ -199,13 +147,13 @@ impl RegistryClient {
         let url = self.manifest_url(asking, name)?;
         let place = self.session.transport.place(&Method::GET, &url);
         let fetch = self.fetch_manifest(asking, name, url);
-        let answered = self.manifests.today.try_get_with_by_ref(&key, fetch).await;
+        let answered = self.memo.today.try_get_with_by_ref(&key, fetch).await;
         let answered = answered.map_err(|failure: Arc<Failure>| (*failure).clone());
         note(asking, &place, &answered, |manifest| {
             manifest.as_ref().map_or_else(|| NONE.to_owned(), |manifest| told(manifest))
         });
         if let Ok(manifest) = &answered {
-            self.manifests.content.insert(key, manifest.clone()).await;
+            self.memo.content.insert(key, manifest.clone()).await;
         }
         answered
     }
@@ -218,7 +166,7 @@ impl RegistryClient {
     ) -> Option<(Arc<Manifest>, Timestamp)> {
         let cache = self.cache.as_ref()?;
         let key = Key::new(asking, digest.as_str());
-        if let Some(known) = self.manifests.content.get(&key).await {
+        if let Some(known) = self.memo.content.get(&key).await {
             // What this run fetched itself is told of where it is asked for.
             let known = known?;
             let since = known.since?;
@@ -227,7 +175,7 @@ impl RegistryClient {
         let Since { value: (media_type, bytes), since } = cache.content(asking, digest).await?;
         let manifest = Manifest::parse(&bytes, media_type.as_deref(), Some(digest)).ok()?;
         let manifest = Arc::new(Manifest { since: Some(since), ..manifest });
-        self.manifests.content.insert(key, Some(Arc::clone(&manifest))).await;
+        self.memo.content.insert(key, Some(Arc::clone(&manifest))).await;
         Some((manifest, since))
     }
 
@@ -276,7 +224,7 @@ impl RegistryClient {
 
     async fn manifest_head_at(&self, asking: &Asking<'_>, name: Name<'_>) -> Result<HeadAnswer, Failure> {
         let key = Key::new(asking, &name.to_string());
-        let Manifests { content, today, heads } = &self.manifests;
+        let Memo { content, today, heads } = &self.memo;
         // What an earlier run was given says nothing of today.
         let of_today =
             |manifest: &Option<Arc<Manifest>>| manifest.as_ref().is_none_or(|known| known.since.is_none());

@@ -17,6 +17,7 @@
 //! | [`document`] | documents of hosts that are no registries |
 //! | `tags` | lists of tags, page by page |
 //! | `manifests`, `blobs`, `referrers` | the other questions |
+//! | `memo` | what is known of manifests in this run |
 //! | [`cache`] | what earlier runs fetched, on disk |
 //! | `foreign` | every small parser of what registries answer, for fuzzing |
 //! | `plan` | what an image is expected to take |
@@ -36,6 +37,7 @@ pub mod endpoint;
 pub mod foreign;
 pub mod gate;
 mod manifests;
+mod memo;
 pub mod mirror;
 mod paging;
 mod plan;
@@ -54,7 +56,8 @@ pub use client::{Caps, ClientSettings, RegistryClient};
 pub use content::{Content, Manifest};
 pub use document::{Document, DocumentRequest};
 pub use endpoint::Endpoints;
-pub use gate::{Counted, GateLimits, GateView, deferred};
+pub use gate::limits::{Counted, GateLimits};
+pub use gate::{GateView, deferred};
 pub use mirror::Mirrors;
 pub use plan::Questions;
 pub use profile::{HostLimits, Profile, Wanted};

@@ -6,7 +6,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::gate::{Counted, GateLimits};
+use super::gate::limits::{Counted, GateLimits};
 
 /// What is known of a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,8 @@ use tracing::Instrument;
 use url::Url;
 
 use super::endpoint::{Endpoints, authority};
-use super::gate::{Allowance, Counted, Ended, Gate, Gates, Trouble};
+use super::gate::limits::Counted;
+use super::gate::{Allowance, Ended, Gate, Gates, Trouble};
 use super::tls::{ClientCertificate, Tls};
 
 /// Attempts at one exchange before it fails, the first included.

@@ -9,11 +9,12 @@ use provenance_model::report::{HelmRelease, Summary};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Asking, answered, found, is_known, listed, load, loaded, not_modified, of_report};
+use super::{Api, Asking, found, listed, load, loaded, of_report};
+use crate::answer::{answered, is_known, not_modified};
 use crate::changes::{Changes, changes};
 use crate::images::{Asked, Flat, Rows};
-use crate::openapi;
 use crate::problem::{Problem, Told};
+use crate::schemas;
 use crate::search::{Hits, Searched};
 use crate::store::Listed;
 
@@ -25,7 +26,7 @@ pub(crate) struct Releases<'a> {
     /// How many there are.
     total: usize,
     /// The releases.
-    #[schema(schema_with = openapi::releases)]
+    #[schema(schema_with = schemas::releases)]
     items: &'a [HelmRelease],
 }
 
@@ -67,7 +68,7 @@ pub(crate) struct Point {
     cluster_name: Option<String>,
     /// Its counts, those of its summary.
     #[serde(flatten)]
-    #[schema(schema_with = openapi::counts)]
+    #[schema(schema_with = schemas::counts)]
     counts: Summary,
 }
 

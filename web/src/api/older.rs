@@ -13,7 +13,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, find, is_known, is_plain, loaded, not_modified, told};
+use super::{Api, find, is_plain, loaded};
+use crate::answer::{is_known, not_modified, told};
 use crate::auth::{Identity, Who};
 use crate::store::{Found, Listed};
 

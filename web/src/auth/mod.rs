@@ -23,7 +23,7 @@ use url::Url;
 
 pub(crate) use flow::{Returned, Sent};
 
-use crate::api::told;
+use crate::answer::told;
 use crate::front::Client;
 use crate::limit::Limit;
 use crate::problem::Problem;

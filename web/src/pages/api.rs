@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::shell::Shell;
-use super::{Oops, Page, Visit, shown};
+use super::visit::{Oops, Page, Visit, shown};
 use crate::openapi::DOCUMENT;
 use crate::problem::Problem;
 

@@ -7,7 +7,7 @@ use super::cells::{self, Mark};
 use super::image::link_to;
 use super::link::Params;
 use super::shell::{Shell, age_of, bare};
-use super::{NoReports, Page, Visit, shown};
+use super::visit::{NoReports, Page, Visit, shown};
 use crate::api::{listed, loaded};
 
 /// Rows shown at the most.

@@ -5,7 +5,7 @@ use askama::Template;
 use super::cells::short;
 use super::link::Params;
 use super::shell::{Choice, Opened, Shell, choices, open};
-use super::{Page, Visit, shown};
+use super::visit::{Page, Visit, shown};
 use crate::api::loaded;
 use crate::changes::{Changed, Changes, changes};
 

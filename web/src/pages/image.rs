@@ -8,7 +8,7 @@ use provenance_model::trust::{Attached, Checked, SbomFormat, Verdict};
 use super::cells::{self, Mark, short, unanswered};
 use super::link::Params;
 use super::shell::{Opened, Shell, open};
-use super::{Page, Visit, shown};
+use super::visit::{Page, Visit, shown};
 use crate::api::loaded;
 use crate::problem::Problem;
 

@@ -12,7 +12,7 @@ use super::cells::{self, Mark, short};
 use super::image::link_to;
 use super::link::Params;
 use super::shell::{Choice, Opened, Shell, open};
-use super::{Page, Visit, shown};
+use super::visit::{Page, Visit, shown};
 use crate::images::{Asked, Flat, VERDICTS};
 use crate::loaded::Loaded;
 use crate::problem::Problem;

@@ -14,22 +14,23 @@ mod overview;
 mod scan;
 mod shell;
 mod sign_in;
+mod visit;
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Extension, FromRequestParts, RawQuery, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::api::Api;
 use crate::auth::{Stopped, Who};
 use crate::problem::Problem;
 use shell::{Frame, Shell};
+use visit::{NoReports, rendered};
 
 /// The pages, and what they load.
 pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
@@ -95,71 +96,6 @@ pub(crate) fn policy(pictures: &[String], issuer: Option<&str>) -> HeaderValue {
         issuer.unwrap_or_default(),
     );
     HeaderValue::from_str(&policy.replace(" ;", ";")).expect("origins are ASCII")
-}
-
-fn rendered(status: StatusCode, page: &impl Template) -> Result<Response, Problem> {
-    let text = page.render().map_err(|error| {
-        tracing::error!(%error, "a page could not be rendered");
-        Problem::unreadable("a defect; the log says more")
-    })?;
-    Ok((status, Html(text)).into_response())
-}
-
-/// A page, or why there is none.
-type Page = Result<Response, Oops>;
-
-fn shown(page: &impl Template) -> Page {
-    Ok(rendered(StatusCode::OK, page)?)
-}
-
-/// Why there is no page; it becomes one on its way out.
-struct Oops(Box<Response>);
-
-/// The folder has no report yet.
-#[derive(Clone, Copy)]
-struct NoReports;
-
-impl From<Problem> for Oops {
-    fn from(problem: Problem) -> Self {
-        Self(Box::new(problem.into_response()))
-    }
-}
-
-impl From<NoReports> for Oops {
-    fn from(none: NoReports) -> Self {
-        let mut answer = StatusCode::OK.into_response();
-        answer.extensions_mut().insert(none);
-        Self(Box::new(answer))
-    }
-}
-
-impl IntoResponse for Oops {
-    fn into_response(self) -> Response {
-        *self.0
-    }
-}
-
-/// Who wants a page, and with what.
-struct Visit {
-    api: Arc<Api>,
-    query: Option<String>,
-    who: Who,
-}
-
-impl FromRequestParts<Arc<Api>> for Visit {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Self::Rejection> {
-        let RawQuery(query) = RawQuery::from_request_parts(parts, api).await?;
-        let who = parts.extensions.get().cloned().unwrap_or(Who::Unknown);
-        Ok(Self { api: Arc::clone(api), query, who })
-    }
-}
-
-impl Visit {
-    fn frame(&self) -> Frame {
-        Frame::of(&self.api, &self.who)
-    }
 }
 
 #[derive(Template)]

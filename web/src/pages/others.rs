@@ -7,7 +7,7 @@ use provenance_model::report::{CacheUse, HelmRelease, RegistryUse};
 use super::cells::{Mark, unanswered};
 use super::link::Params;
 use super::shell::{Opened, Shell, open, written};
-use super::{Page, Visit, shown};
+use super::visit::{Page, Visit, shown};
 
 struct Release {
     name: String,

@@ -10,7 +10,7 @@ use super::compare::Group;
 use super::image::link_to;
 use super::link::Params;
 use super::shell::{Opened, Shell, open};
-use super::{Page, Visit, shown};
+use super::visit::{Page, Visit, shown};
 use crate::api::loaded;
 use crate::changes::changes;
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::cells::Mark;
 use super::link::Params;
 use super::shell::Shell;
-use super::{Oops, Page, Visit, shown};
+use super::visit::{Oops, Page, Visit, shown};
 use crate::api::listed;
 use crate::jobs::Progress;
 use crate::problem::Problem;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use provenance_model::report::Report;
 
 use super::link::Params;
-use super::{NoReports, Oops, Visit};
+use super::visit::{NoReports, Oops, Visit};
 use crate::api::{Api, listed, loaded};
 use crate::auth::Who;
 use crate::loaded::Loaded;
@@ -60,6 +60,13 @@ impl Frame {
             has_session: person.is_some_and(|person| person.session.is_some()),
             may_scan: api.jobs.is_some() && person.is_some_and(|person| person.may_scan),
         }
+    }
+}
+
+impl Visit {
+    /// What is around the page.
+    pub(super) fn frame(&self) -> Frame {
+        Frame::of(&self.api, &self.who)
     }
 }
 

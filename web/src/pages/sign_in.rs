@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::shell::Shell;
-use super::{Oops, Page, Visit, shown};
+use super::visit::{Oops, Page, Visit, shown};
 use crate::auth::{Auth, Returned, Sent, Stopped};
 use crate::front::{Base, Client};
 use crate::problem::Problem;

@@ -66,7 +66,7 @@ pub struct Listed {
     /// When the report was made, in whole seconds.
     pub generated_at: String,
     /// Its counts.
-    #[schema(schema_with = crate::openapi::counts)]
+    #[schema(schema_with = crate::schemas::counts)]
     pub summary: Summary,
     /// The cluster's name.
     #[serde(skip_serializing_if = "Option::is_none")]
