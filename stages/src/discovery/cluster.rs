@@ -235,10 +235,10 @@ impl Scan {
                 Ok(()) => {
                     self.namespaces.insert(name);
                 }
-                Err(ReadError::Forbidden(why)) => self.problems.push(DiscoveryProblem {
+                Err(error @ ReadError::Forbidden(_)) => self.problems.push(DiscoveryProblem {
                     rows_missing: true,
-                    reason: ProblemReason::Forbidden,
-                    message: format!("namespace {name:?} could not be read, its rows are missing: {why}"),
+                    reason: error.reason(),
+                    message: format!("namespace {name:?} could not be read, its rows are missing: {error}"),
                     namespace: Some(name),
                     kind: Some("Pod".into()),
                 }),
@@ -268,7 +268,7 @@ impl Scan {
                 self.namespaces.insert(name.to_owned());
                 let message =
                     format!("namespace {name:?} has no pods; whether it exists could not be asked: {error}");
-                (ProblemReason::Forbidden, message)
+                (error.reason(), message)
             }
         };
         self.problems.push(DiscoveryProblem {

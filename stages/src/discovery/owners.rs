@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 use provenance_model::Workload;
-use provenance_model::report::{DiscoveryProblem, ProblemReason};
+use provenance_model::report::DiscoveryProblem;
 use serde::Deserialize;
 
 use super::intern::{Interner, uid};
@@ -200,30 +200,24 @@ impl Owners {
             Ok(path) => self.read(&path, interner).await,
             Err(error) => Err(error),
         };
-        let (reason, why) = match read {
-            Ok(()) => {
-                self.listed.insert(place.clone());
-                return;
-            }
-            Err(error @ ReadError::Stopped) => (ProblemReason::Stopped, error.to_string()),
-            Err(ReadError::Forbidden(why)) => (ProblemReason::Forbidden, why),
-            Err(ReadError::NotFound(why)) => (ProblemReason::NotFound, why),
-            Err(ReadError::Unauthorized(why) | ReadError::Failed(why)) => (ProblemReason::CutShort, why),
+        let Err(error) = read else {
+            self.listed.insert(place.clone());
+            return;
         };
-        let fix = match reason {
-            ProblemReason::Forbidden => "; grant get and list on it to see further",
+        let fix = match error {
+            ReadError::Forbidden(_) => "; grant get and list on it to see further",
             _ => "",
         };
         self.problems.push(DiscoveryProblem {
             rows_missing: false,
-            reason,
+            reason: error.reason(),
             namespace: match scope {
                 Scope::Cluster => None,
                 Scope::Namespace(namespace) => Some(namespace.to_string()),
             },
             kind: Some(format!("{} ({})", kind.kind, kind.version)),
             message: format!(
-                "owners of {} are not known, it stands as the workload itself: {why}{fix}",
+                "owners of {} are not known, it stands as the workload itself: {error}{fix}",
                 kind.kind
             ),
         });

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use provenance_engine::Stop;
-use provenance_model::report::{DiscoveryProblem, ProblemReason};
+use provenance_model::report::DiscoveryProblem;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ async fn versions(reader: &Reader) -> Result<Vec<&'static str>, ReadError> {
 fn not_applied(kind: &str, error: &ReadError) -> DiscoveryProblem {
     DiscoveryProblem {
         rows_missing: false,
-        reason: ProblemReason::CutShort,
+        reason: error.reason(),
         namespace: None,
         kind: Some(kind.to_owned()),
         message: format!("the cluster's own policies are not applied: {error}"),

@@ -156,11 +156,8 @@ impl PullSecrets {
                 Err(error) => (None, Some((ProblemReason::Malformed, error.to_string()))),
             },
             Err(ReadError::Stopped) => return Err(ReadError::Stopped),
-            Err(ReadError::Forbidden(why)) => (None, Some((ProblemReason::Forbidden, why))),
-            Err(ReadError::NotFound(_)) => {
-                (None, Some((ProblemReason::NotFound, "it does not exist".into())))
-            }
-            Err(error) => (None, Some((ProblemReason::CutShort, error.to_string()))),
+            Err(error @ ReadError::NotFound(_)) => (None, Some((error.reason(), "it does not exist".into()))),
+            Err(error) => (None, Some((error.reason(), error.to_string()))),
         };
         if let Some((reason, why)) = problem {
             self.problems.push(DiscoveryProblem {

@@ -11,6 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use provenance_engine::Stop;
+use provenance_model::report::ProblemReason;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -54,6 +55,18 @@ pub(crate) enum ReadError {
     Failed(String),
     #[error("the run was stopped")]
     Stopped,
+}
+
+impl ReadError {
+    /// The reason that a report gives for it.
+    pub(crate) fn reason(&self) -> ProblemReason {
+        match self {
+            Self::Forbidden(_) => ProblemReason::Forbidden,
+            Self::NotFound(_) => ProblemReason::NotFound,
+            Self::Stopped => ProblemReason::Stopped,
+            Self::Unauthorized(_) | Self::Failed(_) => ProblemReason::CutShort,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -315,7 +315,7 @@ impl Search<'_> {
     fn note(&mut self, kind: &str, error: &ReadError, message: String) {
         self.problems.push(DiscoveryProblem {
             rows_missing: false,
-            reason: reason(error),
+            reason: error.reason(),
             namespace: None,
             kind: Some(kind.to_owned()),
             message,
@@ -346,7 +346,7 @@ impl Search<'_> {
         };
         self.problems.push(DiscoveryProblem {
             rows_missing: true,
-            reason: reason(error),
+            reason: error.reason(),
             namespace,
             kind: Some(DiscoveryProblem::RELEASE.to_owned()),
             message: format!(
@@ -367,15 +367,6 @@ fn fix(error: &ReadError, plural: &str) -> String {
     match error {
         ReadError::Forbidden(_) => format!("; grant get and list on {plural}"),
         _ => String::new(),
-    }
-}
-
-fn reason(error: &ReadError) -> ProblemReason {
-    match error {
-        ReadError::Forbidden(_) => ProblemReason::Forbidden,
-        ReadError::NotFound(_) => ProblemReason::NotFound,
-        ReadError::Stopped => ProblemReason::Stopped,
-        ReadError::Unauthorized(_) | ReadError::Failed(_) => ProblemReason::CutShort,
     }
 }
 
