@@ -25,8 +25,6 @@ pub struct Row<'a> {
     pub image: &'a Image,
     /// What runs.
     pub running: &'a Running,
-    /// The controllers from the pod up.
-    pub owners: &'a [Workload],
     /// The containers, sorted.
     pub containers: &'a [Container],
     /// What the first pod says of the release that made it.
@@ -35,6 +33,29 @@ pub struct Row<'a> {
     pub pods: u32,
     /// The dossier's ticket.
     pub ticket: Ticket,
+    /// The controllers below the workload, packed; none where the workload is the pod itself.
+    below: Option<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    /// Kind and name of the controllers from the pod up, the workload last. None for a pod with no owner.
+    pub fn owners(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let below = self.below.into_iter().flat_map(|packed| packed.split_terminator(END));
+        let below = below.filter_map(|one| one.split_once(AND));
+        below.chain(self.below.map(|_| (self.kind, self.workload)))
+    }
+}
+
+/// Between a controller's kind and its name, and after it. Neither is in any name of Kubernetes.
+const AND: char = '\t';
+const END: char = '\n';
+
+/// The controllers below the workload, which is the last of them, as one text: a row of a large cluster has two, and a hundred
+/// thousand rows have others each.
+fn packed(owners: &[Workload]) -> Option<Box<str>> {
+    let (_, below) = owners.split_last()?;
+    let below: String = below.iter().map(|owner| format!("{}{AND}{}{END}", owner.kind, owner.name)).collect();
+    Some(below.into())
 }
 
 /// A container of a row, by kind and name.
@@ -48,7 +69,6 @@ pub struct RowBook {
     kinds: IndexSet<Arc<str>>,
     images: IndexSet<Written>,
     running: IndexSet<Running>,
-    owners: IndexSet<Arc<[Workload]>>,
     containers: IndexSet<Arc<[Container]>>,
     releases: IndexSet<Option<Arc<ReleaseHint>>>,
     sightings: usize,
@@ -69,7 +89,7 @@ struct Key {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    owners: u32,
+    below: Option<Box<str>>,
     containers: u32,
     release: u32,
     pods: u32,
@@ -126,7 +146,7 @@ impl RowBook {
             self.of_pod.push(image);
         }
         let row = self.rows.entry(key).or_insert_with(|| Entry {
-            owners: number(&mut self.owners, sighting.owners),
+            below: packed(&sighting.owners),
             containers: number(&mut self.containers, Arc::new([])),
             release: number(&mut self.releases, sighting.release),
             pods: 0,
@@ -171,11 +191,53 @@ impl RowBook {
             workload: &key.name,
             image: &value(&self.images, key.image).0,
             running: value(&self.running, key.running),
-            owners: value(&self.owners, entry.owners).as_ref(),
+            below: entry.below.as_deref(),
             containers: value(&self.containers, entry.containers).as_ref(),
             release: value(&self.releases, entry.release).as_deref(),
             pods: entry.pods,
             ticket: entry.ticket,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use provenance_engine::Ledger;
+
+    use super::*;
+    use crate::sighting::CredentialScope;
+
+    #[test]
+    fn owners_come_back_as_they_went_in() {
+        let pairs = |owners: &[(&str, &str)]| -> Vec<Workload> {
+            owners.iter().map(|(kind, name)| Workload::new(kind, name)).collect()
+        };
+        for owners in [
+            &[][..],
+            &[("StatefulSet", "db")],
+            &[("ReplicaSet", "web-7c9d8"), ("Deployment", "web")],
+            &[("StrimziPodSet", "a"), ("Kafka", "b"), ("Tenant", "c")],
+        ] {
+            let chain = pairs(owners);
+            let workload = chain.last().cloned().unwrap_or_else(|| Workload::new("Pod", "web-0"));
+            let mut book = RowBook::default();
+            let sighting = Sighting {
+                namespace: "shop".into(),
+                workload,
+                owners: chain.into(),
+                container: "app".into(),
+                container_kind: ContainerKind::Container,
+                image: Arc::new(Image::parse("web:1")),
+                running: Running::Unknown,
+                pod: Some(1),
+                scope: CredentialScope::default(),
+                wishes: None,
+                release: None,
+            };
+            let (ticket, _) = Ledger::new().admit(0, |number| *number);
+            book.enter(sighting, ticket);
+            let row = book.iter().next().unwrap();
+            assert_eq!(row.owners().collect::<Vec<_>>(), owners);
+        }
     }
 }

@@ -120,7 +120,7 @@ pub struct Sighting {
     pub namespace: Arc<str>,
     /// The top-level workload.
     pub workload: Workload,
-    /// The controllers from the pod up to the workload, the workload last. Empty for a pod with no owner.
+    /// The controllers from the pod up to the workload, the workload always the last. Empty for a pod with no owner.
     pub owners: Arc<[Workload]>,
     /// The container's name; empty for an image that was named by hand.
     pub container: Arc<str>,

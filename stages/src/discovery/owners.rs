@@ -116,7 +116,6 @@ pub(super) struct Owners {
     /// Kinds in whose list an owner was missing.
     outdated: HashSet<(Kind, Scope)>,
     served: BTreeMap<Kind, Result<Served, ReadError>>,
-    climbed: HashMap<Key, Arc<[Workload]>>,
     problems: Vec<DiscoveryProblem>,
 }
 
@@ -129,7 +128,6 @@ impl Owners {
             unlisted: HashSet::new(),
             outdated: HashSet::new(),
             served: BTreeMap::new(),
-            climbed: HashMap::new(),
             problems: Vec::new(),
         }
     }
@@ -146,9 +144,6 @@ impl Owners {
         scope: &Scope,
         interner: &mut Interner,
     ) -> Climbed {
-        if let Some(owners) = self.climbed.get(&key(start.uid)) {
-            return Climbed { owners: Arc::clone(owners), is_unsure: false };
-        }
         let mut owners = Vec::new();
         let mut is_unsure = false;
         let mut next = Some(start.clone());
@@ -172,11 +167,7 @@ impl Owners {
                 Err(NotListed) => {}
             }
         }
-        let owners: Arc<[Workload]> = owners.into();
-        if !is_unsure {
-            self.climbed.insert(key(start.uid), Arc::clone(&owners));
-        }
-        Climbed { owners, is_unsure }
+        Climbed { owners: owners.into(), is_unsure }
     }
 
     /// Forgets the lists in which an owner was missing: it may have come since. Done once, at the end.

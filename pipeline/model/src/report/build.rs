@@ -20,7 +20,7 @@ use crate::digest_finding::{DigestFinding, DriftState};
 use crate::dossier::Dossier;
 use crate::name::Digest;
 use crate::rows::Row;
-use crate::sighting::{Running, Workload};
+use crate::sighting::Running;
 
 /// What is known at the end of a run besides rows and dossiers.
 #[derive(Debug, Clone)]
@@ -144,7 +144,7 @@ pub(super) fn record(row: &Row<'_>, dossier: &Dossier) -> ImageRecord {
         image: image.written.clone(),
         digest: digest.map(Digest::to_string),
         namespace: row.namespace.to_owned(),
-        workload: WorkloadRecord { kind: row.kind.to_owned(), name: row.workload.to_owned() },
+        workload: workload((row.kind, row.workload)),
         signature: attached::signature(&dossier.signature),
         sbom: attached::sbom(&dossier.sbom),
         provenance: attached::provenance(&dossier.provenance),
@@ -160,7 +160,7 @@ pub(super) fn record(row: &Row<'_>, dossier: &Dossier) -> ImageRecord {
         }),
         containers: some_unless_empty(containers),
         pods: (row.pods > 0).then_some(row.pods as usize),
-        owners: some_unless_empty(row.owners.iter().map(workload).collect()),
+        owners: some_unless_empty(row.owners().map(workload).collect()),
         drift: drift(&dossier.digest, row.running),
         platform: finding.and_then(|finding| finding.platform.as_ref()).map(ToString::to_string),
         platforms: finding
@@ -195,8 +195,8 @@ pub(super) fn record(row: &Row<'_>, dossier: &Dossier) -> ImageRecord {
     }
 }
 
-fn workload(workload: &Workload) -> WorkloadRecord {
-    WorkloadRecord { kind: workload.kind.to_string(), name: workload.name.to_string() }
+fn workload((kind, name): (&str, &str)) -> WorkloadRecord {
+    WorkloadRecord { kind: kind.to_owned(), name: name.to_owned() }
 }
 
 fn some_unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
