@@ -1,6 +1,6 @@
 //! How requests, time, memory and allocations grow with images and pods; twelve registries, everything on.
-//! `cargo bench --bench growth` writes the pictures of docs/benchmarks.md anew; with numbers it measures only these images and
-//! pods, and draws nothing. Allocations are counted by heaptrack.
+//! `cargo bench --bench growth` writes the pictures of docs/benchmarks.md anew; `-- IMAGES PODS [REPLICAS]` measures only these, and
+//! draws nothing: pods of their own, or in Deployments of so many each. Allocations are counted by heaptrack.
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a bench prints rounded figures")]
 
 #[path = "measure/draw.rs"]
@@ -23,6 +23,9 @@ const SIZES: [(usize, &[usize]); 3] = [
     (5_000, &[5_000, 20_000, 50_000, 100_000]),
 ];
 
+/// Pods in a Deployment, for the largest size.
+const REPLICAS: [usize; 3] = [10, 3, 1];
+
 /// What was measured of one size.
 struct Size {
     images: usize,
@@ -37,17 +40,27 @@ fn main() {
         "| images | pods | cold requests | an image | warm requests | an image | API requests | received | wall | CPU | peak memory | allocations |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    if let [images, pods] = numbers[..] {
-        measure(images, pods);
+    if let [images, pods, replicas @ ..] = &numbers[..] {
+        measure(*images, *pods, replicas.first().copied());
         return;
     }
-    let sizes: Vec<_> =
-        SIZES.iter().flat_map(|(images, pods)| pods.iter().map(|pods| measure(*images, *pods))).collect();
+    let of_their_own =
+        SIZES.iter().flat_map(|(images, pods)| pods.iter().map(|pods| measure(*images, *pods, None)));
+    let sizes: Vec<_> = of_their_own.collect();
+    for replicas in REPLICAS {
+        measure(5_000, 100_000, Some(replicas));
+    }
     draw(&sizes, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images"));
 }
 
-fn measure(images: usize, pods: usize) -> Size {
-    let world = World::new(images, pods, REGISTRIES, Duration::ZERO);
+fn measure(images: usize, pods: usize, replicas: Option<usize>) -> Size {
+    let (world, shown) = match replicas {
+        None => (World::new(images, pods, REGISTRIES, Duration::ZERO), pods.to_string()),
+        Some(replicas) => {
+            let world = World::deployed(images, pods, replicas, REGISTRIES);
+            (world, format!("{pods}, {replicas} a Deployment"))
+        }
+    };
     let cold = world.run(&mut world.collect());
     let cache = world.folder().join("cache");
     let cached = || {
@@ -59,7 +72,7 @@ fn measure(images: usize, pods: usize) -> Size {
     let warm = world.run(&mut cached());
     let per_image = |took: &Took| took.requests as f64 / images as f64;
     println!(
-        "| {images} | {pods} | {} | {:.2} | {} | {:.2} | {} | {:.1} MiB | {:.2} s | {:.2} s | {:.0} MiB | {:.2} million |",
+        "| {images} | {shown} | {} | {:.2} | {} | {:.2} | {} | {:.1} MiB | {:.2} s | {:.2} s | {:.0} MiB | {:.2} million |",
         cold.requests,
         per_image(&cold),
         warm.requests,

@@ -41,8 +41,18 @@ impl World {
     /// So many pods over so many images of so many registries; every second image is signed, every fifth has provenance,
     /// every seventh an SBOM.
     pub(crate) fn new(images: usize, pods: usize, registries: usize, latency: Duration) -> Self {
+        Self::of(Fleet::spread(images, pods, registries, latency), images, latency)
+    }
+
+    /// The same without latency, with the pods in Deployments of so many each.
+    #[allow(dead_code, reason = "each bench shows its own figures")]
+    pub(crate) fn deployed(images: usize, pods: usize, replicas: usize, registries: usize) -> Self {
+        let latency = Duration::ZERO;
+        Self::of(Fleet::deployed(images, pods, replicas, registries, latency), images, latency)
+    }
+
+    fn of(fleet: impl Future<Output = std::io::Result<Fleet>>, images: usize, latency: Duration) -> Self {
         let runtime = Runtime::new().expect("a runtime can be started");
-        let fleet = Fleet::spread(images, pods, registries, latency);
         let fleet = runtime.block_on(fleet).expect("loopback has free ports");
         fleet.attach_some(images);
         let folder = tempfile::tempdir().expect("a temporary folder can be made");

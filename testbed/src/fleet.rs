@@ -62,22 +62,7 @@ impl Fleet {
         registries: usize,
         latency: Duration,
     ) -> std::io::Result<Self> {
-        let kube = KubeApi::start().await?;
-        let mut started = BTreeMap::new();
-        for _ in 0..registries.max(1) {
-            let registry = Registry::start().await?;
-            started.insert(registry.host(), registry);
-        }
-        let fleet = Self { kube, registries: started };
-        let images: Vec<_> = (0..images.clamp(1, pods.max(1)))
-            .map(|number| {
-                let (registry, repository) = fleet.home(number);
-                let name = registry.host();
-                let built = BuiltImage::single(&repository);
-                registry.push(&repository, "v1.1.0", &built);
-                (format!("{name}/{repository}:v1.1.0"), format!("{name}/{repository}@{}", built.digest()))
-            })
-            .collect();
+        let (fleet, images) = Self::stocked(images.clamp(1, pods.max(1)), registries).await?;
         for pod_number in 0..pods {
             let number = pod_number % images.len();
             let (image, id) = &images[number];
@@ -89,9 +74,58 @@ impl Fleet {
                 &[("app", image, id)],
             ));
         }
-        fleet.kube.set_latency(latency);
-        fleet.registries.values().for_each(|registry| registry.set_latency(latency));
+        fleet.set_latency(latency);
         Ok(fleet)
+    }
+
+    /// The same, with the pods in Deployments of so many each.
+    ///
+    /// # Errors
+    ///
+    /// Where no port can be listened on.
+    pub async fn deployed(
+        images: usize,
+        pods: usize,
+        replicas: usize,
+        registries: usize,
+        latency: Duration,
+    ) -> std::io::Result<Self> {
+        let replicas = replicas.max(1);
+        let deployments = pods.div_ceil(replicas);
+        let (fleet, images) = Self::stocked(images.clamp(1, deployments.max(1)), registries).await?;
+        for deployment in 0..deployments {
+            let number = deployment % images.len();
+            let (image, id) = &images[number];
+            let (namespace, name) =
+                (format!("ns{:02}", deployment % 20), format!("app{number:04}-{deployment}"));
+            let own = replicas.min(pods - deployment * replicas);
+            fleet.deployment(&namespace, &name, own, &[("app", image, id)]);
+        }
+        fleet.set_latency(latency);
+        Ok(fleet)
+    }
+
+    /// So many images over several registries, and nothing that runs them; each as it is written, and as a runtime tells it.
+    async fn stocked(images: usize, registries: usize) -> std::io::Result<(Self, Vec<(String, String)>)> {
+        let mut fleet = Self { kube: KubeApi::start().await?, registries: BTreeMap::new() };
+        for _ in 0..registries.max(1) {
+            let registry = Registry::start().await?;
+            fleet.registries.insert(registry.host(), registry);
+        }
+        let pushed = (0..images).map(|number| {
+            let (registry, repository) = fleet.home(number);
+            let name = registry.host();
+            let built = BuiltImage::single(&repository);
+            registry.push(&repository, "v1.1.0", &built);
+            (format!("{name}/{repository}:v1.1.0"), format!("{name}/{repository}@{}", built.digest()))
+        });
+        let pushed = pushed.collect();
+        Ok((fleet, pushed))
+    }
+
+    fn set_latency(&self, latency: Duration) {
+        self.kube.set_latency(latency);
+        self.registries.values().for_each(|registry| registry.set_latency(latency));
     }
 
     /// The registry and the repository of an image of a uniform fleet.

@@ -47,15 +47,18 @@ impl<'a> Row<'a> {
 }
 
 /// Between a controller's kind and its name, and after it. Neither is in any name of Kubernetes.
-const AND: char = '\t';
-const END: char = '\n';
+const AND: &str = "\t";
+const END: &str = "\n";
 
 /// The controllers below the workload, which is the last of them, as one text: a row of a large cluster has two, and a hundred
 /// thousand rows have others each.
 fn packed(owners: &[Workload]) -> Option<Box<str>> {
     let (_, below) = owners.split_last()?;
-    let below: String = below.iter().map(|owner| format!("{}{AND}{}{END}", owner.kind, owner.name)).collect();
-    Some(below.into())
+    let mut packed = String::new();
+    for owner in below {
+        packed.extend([&*owner.kind, AND, &*owner.name, END]);
+    }
+    Some(packed.into())
 }
 
 /// A container of a row, by kind and name.
