@@ -2,6 +2,7 @@
 //! away and continue tokens that expire. Read-only; a world is built with [`KubeApi::add`] and its helpers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -399,11 +400,11 @@ impl State {
         let empty = BTreeMap::new();
         let objects = self.behind.as_ref().filter(|_| may_be_behind).unwrap_or(&self.objects);
         let all = objects.get(&key).unwrap_or(&empty);
+        let after = start.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = all
-            .iter()
+            .range((after, Bound::Unbounded))
             .filter(|((own, _), _)| namespace.is_none_or(|namespace| namespace == own))
             .filter(|(_, object)| is_selected(object))
-            .filter(|(place, _)| start.as_ref().is_none_or(|start| *place > start))
             .peekable();
         let page: Vec<_> = rest.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
         let token = match (rest.peek(), page.last()) {
