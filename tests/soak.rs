@@ -147,7 +147,9 @@ fn assert_holds(draft: &Draft, truth: &Report, scenario: &Scenario) {
     if run.problems.iter().any(|problem| problem.rows_missing) {
         assert!(run.partial);
     } else {
-        assert_eq!(keys.len(), by_key.len(), "rows are missing, and nobody says so");
+        // Pods of one Deployment stand apart where owners could be read for some of them only; the report says so, see below.
+        let apart: BTreeSet<_> = keys.iter().collect();
+        assert_eq!(apart.len(), by_key.len(), "rows are missing, and nobody says so");
     }
     if report.images.iter().all(|row| row.workload == by_key[&key(row)].workload) {
         // I10: the order is that of the truth.
