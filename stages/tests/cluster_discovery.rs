@@ -496,3 +496,15 @@ async fn a_run_that_is_stopped_while_owners_are_listed_says_under_what_rows_stan
     assert_eq!(of_owners.reason, ProblemReason::Stopped);
     assert!(of_owners.message.starts_with("owners of Deployment are not known"), "{}", of_owners.message);
 }
+
+#[tokio::test]
+async fn an_empty_namespace_that_cannot_be_asked_after_has_the_reason_that_the_api_gave() {
+    for (status, reason) in [(403, ProblemReason::Forbidden), (418, ProblemReason::CutShort)] {
+        let api = KubeApi::start().await.unwrap();
+        api.add_namespace("empty");
+        api.fault(Fault::at_end("GET /api/v1/namespaces/empty", Effect::status(status)));
+        let (_, discovery) = discover_with(&api, include(&["empty"]), 500).await.unwrap();
+        let reasons: Vec<_> = discovery.problems.iter().map(|problem| problem.reason).collect();
+        assert_eq!(reasons, [reason], "{:?}", discovery.problems);
+    }
+}

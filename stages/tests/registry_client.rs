@@ -362,7 +362,10 @@ async fn a_blob_beyond_its_cap_or_with_another_digest_is_refused() {
     let digest: Digest = image.image_ids()[0].parse().unwrap();
     let blob = bench.client.blob(&asking, &digest, 1 << 20).await.unwrap().unwrap();
     assert_eq!(blob, image.blobs[0]);
+    let bytes = || bench.client.tallies()[0].bytes;
+    let before = bytes();
     assert_eq!(bench.client.blob(&asking, &digest, 10).await.unwrap_err().kind, FailureKind::TooLarge);
+    assert_eq!(bytes(), before, "its length was announced, and nothing of it was read");
     bench.registry.fault(Fault::on("/blobs/", Effect::Corrupt));
     assert_eq!(
         bench.client.blob(&asking, &digest, 1 << 20).await.unwrap_err().kind,

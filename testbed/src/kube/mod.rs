@@ -1,15 +1,17 @@
 //! A Kubernetes API in memory: lists in pages, as whole objects or as metadata only, with rights to take
 //! away and continue tokens that expire. Read-only; a world is built with [`KubeApi::add`] and its helpers.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+
+pub use objects::{controller, pod, pull_secret};
 
 use crate::fault::Fault;
 use crate::log::Logged;
@@ -186,46 +188,6 @@ impl KubeApi {
         let number = self.world.uids.fetch_add(1, Ordering::Relaxed);
         format!("00000000-0000-4000-8000-{number:012x}")
     }
-}
-
-/// A controller reference to an object.
-pub fn controller(version: &str, kind: &str, name: &str, uid: &str) -> Value {
-    json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true})
-}
-
-/// A pull secret for one registry and user.
-pub fn pull_secret(namespace: &str, name: &str, registry: &str, user: &str, password: &str) -> Value {
-    let config = json!({"auths": {registry: {"username": user, "password": password}}}).to_string();
-    json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "kubernetes.io/dockerconfigjson",
-        "metadata": {"name": name, "namespace": namespace},
-        "data": {".dockerconfigjson": STANDARD.encode(config)},
-    })
-}
-
-/// A pod that runs these containers: name, image and image id each.
-pub fn pod(namespace: &str, name: &str, owner: &Value, containers: &[(&str, &str, &str)]) -> Value {
-    let owners = if owner.is_null() { json!([]) } else { json!([owner]) };
-    let specs: Vec<_> =
-        containers.iter().map(|(name, image, _)| json!({"name": name, "image": image})).collect();
-    let statuses: Vec<_> = containers
-        .iter()
-        .map(|(name, image, id)| json!({"name": name, "image": image, "imageID": id, "ready": true, "restartCount": 0}))
-        .collect();
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "ownerReferences": owners,
-            "labels": {"app.kubernetes.io/name": name},
-        },
-        "spec": {"containers": specs, "serviceAccountName": "default", "nodeName": "node-1"},
-        "status": {"phase": "Running", "containerStatuses": statuses},
-    })
 }
 
 fn plural(kind: &str) -> String {
